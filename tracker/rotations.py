@@ -1,0 +1,83 @@
+"""The few rotation maps the tracker uses; leading axes are batch axes.
+
+Quaternions are (w, x, y, z) with w >= 0; rotation vectors are axis times angle in radians.
+"""
+
+import numpy as np
+
+from tracker.joints import FloatArray
+
+
+def rotation_from_vector(vector_rad: FloatArray) -> FloatArray:
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3): Rodrigues' formula."""
+    vector_rad = np.asarray(vector_rad, dtype=np.float64)
+    angle = np.linalg.norm(vector_rad, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(vector_rad, -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape((*x.shape, 3, 3))
+    # sin(a)/a and (1 - cos(a))/a^2, both finite at zero.
+    first = np.sinc(angle / np.pi)
+    second = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
+    rotation: FloatArray = np.eye(3) + first * cross + second * (cross @ cross)
+    return rotation
+
+
+def vector_from_rotation(rotation: FloatArray) -> FloatArray:
+    """Rotation vectors (..., 3) of rotation matrices (..., 3, 3), angle in [0, pi]."""
+    quaternion = quaternion_from_rotation(rotation)
+    w, xyz = quaternion[..., :1], quaternion[..., 1:]
+    norm = np.linalg.norm(xyz, axis=-1, keepdims=True)
+    angle = 2.0 * np.arctan2(norm, w)
+    scale = np.where(norm > 1e-12, angle / np.maximum(norm, 1e-12), 2.0)
+    return np.asarray(xyz * scale)
+
+
+def quaternion_from_rotation(rotation: FloatArray) -> FloatArray:
+    """Unit quaternions (..., 4) of rotation matrices (..., 3, 3).
+
+    The eigenvector of Bar-Itzhack's symmetric 4 x 4 matrix: exact for rotations, nearest for noisy ones.
+    """
+    r = np.asarray(rotation, dtype=np.float64)
+    m00, m01, m02 = r[..., 0, 0], r[..., 0, 1], r[..., 0, 2]
+    m10, m11, m12 = r[..., 1, 0], r[..., 1, 1], r[..., 1, 2]
+    m20, m21, m22 = r[..., 2, 0], r[..., 2, 1], r[..., 2, 2]
+    rows = [
+        [m00 + m11 + m22, m21 - m12, m02 - m20, m10 - m01],
+        [m21 - m12, m00 - m11 - m22, m10 + m01, m20 + m02],
+        [m02 - m20, m10 + m01, m11 - m00 - m22, m21 + m12],
+        [m10 - m01, m20 + m02, m21 + m12, m22 - m00 - m11],
+    ]
+    symmetric = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    quaternion = np.linalg.eigh(symmetric)[1][..., -1]
+    signed: FloatArray = np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    return signed
+
+
+def rotation_from_quaternion(quaternion_wxyz: FloatArray) -> FloatArray:
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4) of any length but zero."""
+    q = np.asarray(quaternion_wxyz, dtype=np.float64)
+    w, x, y, z = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
+    return np.stack(
+        [
+            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], axis=-1),
+            np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], axis=-1),
+            np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1),
+        ],
+        axis=-2,
+    )
+
+
+def rotation_between(start: FloatArray, end: FloatArray) -> FloatArray:
+    """The smallest rotation (3, 3) that turns unit vector ``start`` (3,) onto unit vector ``end`` (3,).
+
+    Opposite vectors have no unique answer; a half turn about some axis across ``start`` is returned.
+    """
+    axis = np.cross(start, end)
+    cosine = float(np.dot(start, end))
+    if cosine < -1.0 + 1e-12:
+        across = np.cross(start, np.eye(3)[int(np.argmin(np.abs(start)))])
+        return rotation_from_vector(np.pi * across / np.linalg.norm(across))
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    rotation: FloatArray = np.eye(3) + cross + cross @ cross / (1.0 + cosine)
+    return rotation
