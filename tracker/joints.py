@@ -39,7 +39,11 @@ FINGER_MCPS = (5, 9, 13, 17)
 JOINT_NAMES: tuple[str, ...] = (
     "wrist",
     *(f"thumb_{part}" for part in ("cmc", "mcp", "ip", "tip")),
-    *(f"{finger}_{part}" for finger in ("index", "middle", "ring", "pinky") for part in ("mcp", "pip", "dip", "tip")),
+    *(
+        f"{finger}_{part}"
+        for finger in ("index", "middle", "ring", "pinky")
+        for part in ("mcp", "pip", "dip", "tip")
+    ),
 )
 
 BONES: tuple[tuple[int, int], ...] = tuple(
