@@ -1,0 +1,42 @@
+"""Opening the file that a sink writes, so that nothing already recorded is lost by accident."""
+
+import os
+import stat
+from pathlib import Path
+
+from tracker.errors import SinkError
+
+
+def open_output(path: Path, *, overwrite: bool) -> int:
+    """A file descriptor for writing ``path``; the caller owns it.
+
+    What the file held is still there: the caller truncates it when it has something to write. Devices and
+    pipes are written as they are.
+
+    Raises:
+        SinkError: the folder is missing, the path is a folder or may not be written, or the file holds
+            something and ``overwrite`` is False.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    except FileNotFoundError as error:
+        raise SinkError(f"cannot write {path}: there is no folder {path.parent}; make it first") from error
+    except IsADirectoryError as error:
+        raise SinkError(f"cannot write {path}: it is a folder; give a file name in it") from error
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size > 0 and not overwrite:
+        os.close(descriptor)
+        raise SinkError(f"{path} exists and is not empty; choose another name or pass --overwrite")
+    return descriptor
+
+
+def empty_file(descriptor: int) -> None:
+    """Drop what a regular file held; devices and pipes are left alone.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.ftruncate(descriptor, 0)
