@@ -100,6 +100,8 @@ class ExpectedRegion:
     track_id: int
     side: Side
     box: HandBox
+    unseen_s: float = 0.0
+    """Above zero for a track that is coasting: its hand may be elsewhere, or gone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,7 @@ class ObservedHand:
     side: Side
     detection: HandDetection
     hand_scale: float = 1.0
-    """Factor on the network's bone lengths: this track's hand size over its present raw estimate."""
+    """Factor on the light network's bone lengths: the track's hand size over its size in this frame."""
 
 
 @dataclass(frozen=True, eq=False)

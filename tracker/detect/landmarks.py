@@ -1,0 +1,88 @@
+"""Confirm a hand and read its 21 points: the published landmark network and its region rule.
+
+Flows in: a picture and a box. Flows out: a `HandDetection`, or None where the network sees no hand.
+Source of every constant: google-ai-edge/mediapipe, modules/hand_landmark.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.cameras import Camera
+from tracker.crops import Crop, CropKind, make_crop, sample_crop
+from tracker.detect.palm import wrap_angle
+from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
+from tracker.networks.onnx_session import OnnxNetwork
+from tracker.structs import HandBox, HandDetection, HandEstimate, ImageArray
+
+INPUT_SAMPLES = 224
+REGION_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
+REGION_SCALE = 2.0
+REGION_SHIFT = -0.1
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkReading:
+    """What the landmark network says of one crop, undone to pixels of the picture."""
+
+    joints_px: FloatArray
+    """(21, 2) in the picture; NaN where the crop reaches beyond the lens."""
+    joints_in_crop_m: FloatArray
+    """(21, 3) in the crop's axes, about the hand's centre."""
+    presence: float
+    p_right: float
+
+
+class LandmarkReader:
+    """Runs the landmark network on boxes of a picture; calls from several threads at once are allowed."""
+
+    def __init__(
+        self, network: OnnxNetwork, *, crop_kind: CropKind = "virtual", min_presence: float = 0.5
+    ) -> None:
+        self._network = network
+        self._crop_kind = crop_kind
+        self._min_presence = min_presence
+
+    def read(self, image_rgb: ImageArray, crop: Crop) -> LandmarkReading:
+        """The network's reading of one crop."""
+        outputs = self._network(sample_crop(image_rgb, crop)[None])
+        return LandmarkReading(
+            joints_px=crop.image_from_crop(outputs["landmarks_px"][0, :, :2].astype(np.float64)),
+            joints_in_crop_m=outputs["world_landmarks_m"][0].astype(np.float64),
+            presence=float(outputs["presence"][0]),
+            p_right=float(outputs["right_probability"][0]),
+        )
+
+    def confirm(
+        self, image_rgb: ImageArray, box: HandBox, camera: Camera, *, expected_track_id: int | None = None
+    ) -> HandDetection | None:
+        """The hand in ``box``, or None where presence is too low or its points cannot be used."""
+        crop = make_crop(self._crop_kind, box, INPUT_SAMPLES, camera)
+        reading = self.read(image_rgb, crop)
+        if not reading.presence >= self._min_presence or not np.isfinite(reading.joints_px).all():
+            return None
+        joints_m = reading.joints_in_crop_m @ crop.camera_from_crop.T
+        return HandDetection(
+            box=box_around(reading.joints_px),
+            p_right=reading.p_right,
+            presence=reading.presence,
+            estimate=HandEstimate(
+                side=Side.RIGHT if reading.p_right >= 0.5 else Side.LEFT,
+                joints_px=reading.joints_px,
+                joints_from_wrist_m=joints_m - joints_m[WRIST],
+                joint_scores=np.full(NUM_JOINTS, reading.presence),
+            ),
+            expected_track_id=expected_track_id,
+        )
+
+
+def box_around(joints_px: FloatArray) -> HandBox:
+    """The square in which to look for the hand next, from its joints (21, 2)."""
+    forward = ((joints_px[5] + joints_px[13]) / 2 + joints_px[9]) / 2 - joints_px[WRIST]
+    rotation = wrap_angle(np.pi / 2 - np.arctan2(-forward[1], forward[0]))
+    c, s = np.cos(rotation), np.sin(rotation)
+    image_from_box = np.array([[c, -s], [s, c]])
+    points = joints_px[list(REGION_JOINTS)] @ image_from_box
+    low, high = points.min(axis=0), points.max(axis=0)
+    center = (low + high) / 2 + [0.0, REGION_SHIFT * (high[1] - low[1])]
+    return HandBox(image_from_box @ center, float((high - low).max()) * REGION_SCALE, rotation)

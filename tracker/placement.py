@@ -1,0 +1,126 @@
+"""Place hands in the camera frame: estimates and the true lens in, hands in metres out.
+
+A network gives joints J_i about the wrist in camera axes, and where they are seen, which the lens turns into
+unit rays d_i. The wrist t is where the joints lie closest to their rays, in closed form:
+
+    sum_i w_i (I - d_i d_i^T) (J_i + t) = 0,
+
+a linear system of 3 unknowns, solved again with weights lowered for joints far from their rays.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tracker.cameras import Camera
+from tracker.errors import PlacementError
+from tracker.joints import FINGER_MCPS, WRIST, FloatArray, camera_from_wrist
+from tracker.structs import HandEstimate, HandPose, ObservedHand
+
+MIN_JOINTS_IN_VIEW = 6
+REWEIGHTINGS = 2
+HUBER_SCALE = 1.5
+"""Joints farther from their rays than this many median distances weigh less."""
+HAND_SIZE_SD = 0.06
+"""Relative spread of hand sizes about the network's guess; range is as uncertain as size."""
+JOINT_NOISE_FLOOR_M = 0.002
+
+
+def place_hands(
+    estimates: Sequence[HandEstimate], observed: Sequence[ObservedHand], camera: Camera
+) -> tuple[HandPose | None, ...]:
+    """Place each estimate in the camera frame; None for a hand that cannot be placed."""
+    poses: list[HandPose | None] = []
+    for estimate, hand in zip(estimates, observed, strict=True):
+        try:
+            poses.append(place_hand(estimate, camera, hand_scale=hand.hand_scale))
+        except PlacementError:
+            poses.append(None)
+    return tuple(poses)
+
+
+def place_hand(estimate: HandEstimate, camera: Camera, *, hand_scale: float = 1.0) -> HandPose:
+    """Move a wrist-relative hand to where its joints lie on the rays through ``joints_px``.
+
+    Args:
+        estimate: the hand to place.
+        camera: the lens its pixels were seen through.
+        hand_scale: factor on the estimate's bone lengths.
+
+    Raises:
+        PlacementError: fewer than 6 joints have a ray, or the rays meet behind the camera.
+    """
+    rays = camera.unproject(estimate.joints_px)
+    relative_m = estimate.joints_from_wrist_m * hand_scale
+    in_view = np.isfinite(rays).all(axis=-1)
+    if in_view.sum() < MIN_JOINTS_IN_VIEW:
+        raise PlacementError(f"only {in_view.sum()} joints have a ray; {MIN_JOINTS_IN_VIEW} are needed")
+    weights = estimate.joint_scores[in_view]
+    wrist_m, weights, information = closest_to_rays(relative_m[in_view], rays[in_view], weights)
+    joints_m = relative_m + wrist_m
+    if not np.isfinite(joints_m).all() or ((joints_m[in_view] * rays[in_view]).sum(-1) <= 0).any():
+        raise PlacementError("the joints' rays meet behind the camera")
+    offsets = ray_offsets(joints_m[in_view], rays[in_view])
+    errors_px = camera.project(joints_m[in_view]) - estimate.joints_px[in_view]
+    return HandPose(
+        side=estimate.side,
+        joints_in_camera_m=joints_m,
+        camera_from_wrist=camera_from_wrist(joints_m, estimate.side),
+        covariance_m2=position_covariance(joints_m, offsets, weights, information),
+        reprojection_error_px=weighted_rms(errors_px, weights),
+        observed_px=estimate.joints_px,
+        joint_scores=estimate.joint_scores,
+        mano=estimate.mano,
+    )
+
+
+def closest_to_rays(
+    relative_m: FloatArray, rays: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The shift (3,) that brings points (N, 3) closest to unit rays (N, 3) from the origin.
+
+    Returns the shift, the weights (N,) after robust re-weighting, and the information matrix
+    (3, 3), the weighted sum of I - d d^T.
+    """
+    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
+    robust = weights
+    for iteration in range(REWEIGHTINGS + 1):
+        information = np.einsum("n,nij->ij", robust, across)
+        # Rays that are all but parallel leave the range open; a trace of damping keeps the solve finite.
+        damped = information + 1e-9 * np.trace(information) * np.eye(3)
+        shift = np.linalg.solve(damped, -np.einsum("n,nij,nj->i", robust, across, relative_m))
+        if iteration < REWEIGHTINGS:
+            robust = weights * huber_weights(ray_offsets(relative_m + shift, rays))
+    return shift, robust, information
+
+
+def ray_offsets(points_m: FloatArray, rays: FloatArray) -> FloatArray:
+    """Distances (N,) in metres of points (N, 3) from their unit rays (N, 3)."""
+    along = (points_m * rays).sum(axis=-1, keepdims=True)
+    return np.asarray(np.linalg.norm(points_m - along * rays, axis=-1))
+
+
+def huber_weights(residuals: FloatArray) -> FloatArray:
+    """Huber's weights (N,) of residuals (N,), the threshold a multiple of their median."""
+    threshold = HUBER_SCALE * max(float(np.median(residuals)), 1e-9)
+    return np.minimum(1.0, threshold / np.maximum(residuals, 1e-12))
+
+
+def position_covariance(
+    joints_m: FloatArray, offsets_m: FloatArray, weights: FloatArray, information: FloatArray
+) -> FloatArray:
+    """Covariance (3, 3) in m^2 of a placed hand (21, 3).
+
+    Two independent parts: the rays' noise, seen in the joints' ``offsets_m`` (N,) from them, carried through
+    the linear solve; and the unknown hand size, which moves the hand along its ray and nowhere else.
+    """
+    center = joints_m[[WRIST, *FINGER_MCPS]].mean(axis=0)
+    freedom = max(2 * len(offsets_m) - 3, 1)
+    variance = float((weights * offsets_m**2).sum()) / freedom + JOINT_NOISE_FLOOR_M**2
+    return variance * np.linalg.inv(information) + HAND_SIZE_SD**2 * np.outer(center, center)
+
+
+def weighted_rms(errors_px: FloatArray, weights: FloatArray) -> float:
+    """Root of the weighted mean square length of errors (N, 2)."""
+    squares = (errors_px**2).sum(axis=-1)
+    return float(np.sqrt((weights * squares).sum() / max(float(weights.sum()), 1e-12)))
