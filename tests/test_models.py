@@ -130,6 +130,16 @@ def test_cuda_without_its_onnxruntime_is_told_the_extra(monkeypatch):
         OnnxNetwork("palm_detection_full", device="cuda")
 
 
+def test_cuda_that_does_not_start_is_an_error_not_the_cpu(monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    fallen_back = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: fallen_back)
+    with pytest.raises(MissingDependencyError, match="cuDNN"):
+        OnnxNetwork("palm_detection_full", device="cuda")
+
+
 @pytest.fixture
 def converter(monkeypatch):
     for package in ("onnx", "tflite"):

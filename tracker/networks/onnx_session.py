@@ -9,6 +9,9 @@
 `boxes_px` counts input pixels: centre relative to the anchor's, width, height, then 7 keypoints relative to
 the anchor's centre. `landmarks_px` counts input pixels, depth in the same unit with the wrist near 0;
 `right_probability` holds for a picture that is not mirrored; `world_landmarks_m` is centred on the hand.
+
+On two cores, two calls from two Python threads take less time than one batch of two in a session of two
+threads (4.4 against 5.0 ms for `hand_landmark_full`; 8.0 on one thread).
 """
 
 from collections.abc import Mapping
@@ -90,4 +93,9 @@ def _open_session(path: Path, *, threads: int, device: Device) -> Any:
                 "the installed ONNX Runtime has no CUDA part; replace the extra `cpu` by `gpu`"
             )
         providers.insert(0, ("CUDAExecutionProvider", _CUDA_OPTIONS))
-    return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        raise MissingDependencyError(
+            "ONNX Runtime could not start CUDA; check that its CUDA and cuDNN libraries are installed"
+        )
+    return session
