@@ -87,8 +87,8 @@ def closest_to_rays(
     for iteration in range(REWEIGHTINGS + 1):
         information = np.einsum("n,nij->ij", robust, across)
         # Rays that are all but parallel leave the range open; a trace of damping keeps the solve finite.
-        damped = information + 1e-9 * np.trace(information) * np.eye(3)
-        shift = np.linalg.solve(damped, -np.einsum("n,nij,nj->i", robust, across, relative_m))
+        information += 1e-9 * np.trace(information) * np.eye(3)
+        shift = np.linalg.solve(information, -np.einsum("n,nij,nj->i", robust, across, relative_m))
         if iteration < REWEIGHTINGS:
             robust = weights * huber_weights(ray_offsets(relative_m + shift, rays))
     return shift, robust, information

@@ -1,0 +1,91 @@
+"""The path of a frame: one call takes it from picture to tracked hands, the same live and recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from tracker.detect import Detector, DetectorConfig, load_detector
+from tracker.errors import UsageError
+from tracker.placement import place_hands
+from tracker.pose import PoseBackend, load_pose_backend
+from tracker.structs import Frame, TrackedFrame, TrackedHand
+from tracker.temporal.prediction import predict_hand
+from tracker.temporal.tracks import Tracks, TracksConfig
+from tracker.timing import StageTimer
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Everything about tracking that can be set."""
+
+    backend: str = "landmarks"
+    """Pose backend: what reads a hand's joints from its crop."""
+    lead_s: float = 0.0
+    """Give hands for this much later than the frame, damped and capped at 0.05."""
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    tracks: TracksConfig = field(default_factory=TracksConfig)
+
+
+class HandTracker:
+    """Tracks hands through the frames of one source, given in order.
+
+    Use it for one source at a time, from one thread; ``close`` or a ``with`` statement frees its threads.
+
+    Raises:
+        UnknownNameError: no such backend.
+        MissingDependencyError: the backend or the light networks need a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        config: TrackerConfig | None = None,
+        *,
+        backend: PoseBackend | None = None,
+        detector: Detector | None = None,
+    ) -> None:
+        self.config = config or TrackerConfig()
+        self._backend = backend or load_pose_backend(self.config.backend)
+        self._detector = detector or load_detector(self.config.detector)
+        self._tracks = Tracks(self.config.tracks)
+        if self.config.lead_s < 0:
+            raise UsageError(f"the lead time is {self.config.lead_s} s; it cannot be negative")
+
+    def process(self, frame: Frame) -> TrackedFrame:
+        """The hands in ``frame``, in metres in its camera's frame."""
+        timer = StageTimer()
+        with timer.stage("detect"):
+            regions = self._tracks.expected_regions(frame)
+            detections = self._detector.detect(frame, regions)
+            # Identity, side and size are decided here: before any crop that depends on the side.
+            observed = self._tracks.assign(detections, frame.capture_time_s)
+        with timer.stage("pose"):
+            estimates = self._backend.estimate(frame, observed)
+        with timer.stage("placement"):
+            poses = place_hands(estimates, observed, frame.camera)
+        with timer.stage("temporal"):
+            hands = self._tracks.update(observed, poses, frame.capture_time_s)
+            published = publish(frame, hands, self.config.lead_s)
+        return TrackedFrame(
+            frame_index=frame.index,
+            capture_time_s=frame.capture_time_s,
+            valid_at_s=frame.capture_time_s + self.config.lead_s,
+            hands=published,
+            stage_durations_s=timer.durations_s,
+        )
+
+    def close(self) -> None:
+        """Free the tracker's threads; safe to call twice."""
+        self._detector.close()
+
+    def __enter__(self) -> "HandTracker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def publish(frame: Frame, hands: Sequence[TrackedHand], lead_s: float) -> tuple[TrackedHand, ...]:
+    """The hands at the time they are given for, each with the projection of its published joints."""
+    predicted = (predict_hand(hand, lead_s) for hand in hands)
+    return tuple(
+        replace(hand, joints_px=frame.camera.project(hand.pose.joints_in_camera_m)) for hand in predicted
+    )

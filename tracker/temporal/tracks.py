@@ -1,0 +1,224 @@
+"""Who is who: keeps an identity, a side, a size and a motion for each hand over time."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tracker.joints import FloatArray, Side, bone_lengths
+from tracker.structs import (
+    ExpectedRegion,
+    Frame,
+    HandBox,
+    HandDetection,
+    HandPose,
+    ObservedHand,
+    TrackedHand,
+)
+from tracker.temporal.sides import SideConfig, SideEvidence, decide_sides
+from tracker.temporal.smoothing import HandFilter, SmoothingConfig
+
+
+@dataclass(frozen=True)
+class TracksConfig:
+    """When tracks begin, meet and end."""
+
+    max_unseen_s: float = 0.15
+    """A hand not seen for longer is gone; until then its track coasts and says so."""
+    reset_gap_s: float = 0.5
+    """After a pause this long, or when time goes back by as much, every track ends."""
+    same_hand_distance: float = 0.12
+    """Two detections whose joints lie closer than this share of their box, in the mean, are one hand."""
+    rejoin_distance: float = 0.5
+    """A new detection within this share of a coasting track's box continues it."""
+    size_memory: int = 60
+    """Frames over which a hand's size is the median."""
+    sides: SideConfig = field(default_factory=SideConfig)
+    smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
+
+
+class Track:
+    """One hand over time."""
+
+    def __init__(self, track_id: int, detection: HandDetection, time_s: float, config: TracksConfig) -> None:
+        self.track_id = track_id
+        self.side_evidence = SideEvidence(config.sides, detection.p_right)
+        self.box = detection.box
+        self.box_velocity_px_per_s: FloatArray = np.zeros(2)
+        self.seen_at_s = time_s
+        self.presence = detection.presence
+        self.hand: TrackedHand | None = None
+        self._sizes: deque[float] = deque(maxlen=config.size_memory)
+        self._smoothing = config.smoothing
+        self._filter = HandFilter(config.smoothing)
+        self._filtered_side: Side | None = None
+
+    @property
+    def side(self) -> Side:
+        """The side decided so far."""
+        return self.side_evidence.side
+
+    def see(self, detection: HandDetection, time_s: float) -> None:
+        """Take a detection of this hand; the side is decided for all tracks together afterwards."""
+        elapsed_s = time_s - self.seen_at_s
+        if elapsed_s > 0:
+            velocity = (detection.box.center_px - self.box.center_px) / elapsed_s
+            self.box_velocity_px_per_s = 0.5 * self.box_velocity_px_per_s + 0.5 * velocity
+        self.box = detection.box
+        self.presence = detection.presence
+        self.side_evidence.see(detection.p_right)
+
+    def expected_box(self, time_s: float) -> HandBox:
+        """Where the hand should be at ``time_s`` if it keeps its velocity in the picture."""
+        moved = self.box.center_px + self.box_velocity_px_per_s * max(time_s - self.seen_at_s, 0.0)
+        return replace(self.box, center_px=moved)
+
+    def hand_scale(self, detection: HandDetection) -> float:
+        """Factor that brings this detection's bones to the track's size so far, this frame's included."""
+        size = float(bone_lengths(detection.estimate.joints_from_wrist_m).sum())
+        self._sizes.append(size)
+        return float(np.median(self._sizes)) / size if size > 0 else 1.0
+
+    def place(self, pose: HandPose, time_s: float) -> None:
+        """Smooth a placed pose; a changed side starts the filter again, since the joints swap places."""
+        if self._filtered_side is not pose.side:
+            self._filter = HandFilter(self._smoothing)
+            self._filtered_side = pose.side
+        smoothed, velocity = self._filter(pose, time_s - self.seen_at_s)
+        self.seen_at_s = time_s
+        self.hand = TrackedHand(
+            track_id=self.track_id,
+            score=self.presence,
+            unseen_s=0.0,
+            pose=smoothed,
+            joints_px=smoothed.observed_px,
+            velocity_m_per_s=velocity,
+        )
+
+    def coast(self, time_s: float, memory_s: float) -> TrackedHand | None:
+        """The hand moved on with its fading velocity; None before it was ever placed."""
+        if self.hand is None:
+            return None
+        unseen_s = time_s - self.seen_at_s
+        # A velocity that fades with e^(-t / memory) carries the hand memory (1 - e^(-t / memory)) of it.
+        reach_s = memory_s * (1.0 - np.exp(-unseen_s / memory_s))
+        velocity = self.hand.velocity_m_per_s.mean(axis=0)
+        joints = self.hand.pose.joints_in_camera_m + reach_s * velocity
+        return replace(
+            self.hand,
+            score=self.presence * (1.0 - unseen_s / (2 * memory_s)),
+            unseen_s=unseen_s,
+            pose=replace(self.hand.pose, joints_in_camera_m=joints),
+            velocity_m_per_s=self.hand.velocity_m_per_s * (1.0 - reach_s / memory_s),
+        )
+
+
+class Tracks:
+    """All live tracks; used once a frame in the order expected_regions, assign, update."""
+
+    def __init__(self, config: TracksConfig | None = None) -> None:
+        self._config = config or TracksConfig()
+        self._tracks: list[Track] = []
+        self._next_id = 1
+        self._time_s: float | None = None
+
+    def expected_regions(self, frame: Frame) -> tuple[ExpectedRegion, ...]:
+        """Where to look for the live hands in ``frame``, oldest first."""
+        self._end_tracks(frame.capture_time_s)
+        return tuple(
+            ExpectedRegion(
+                track.track_id,
+                track.side,
+                track.expected_box(frame.capture_time_s),
+                unseen_s=0.0 if track.seen_at_s == self._time_s else frame.capture_time_s - track.seen_at_s,
+            )
+            for track in self._tracks
+        )
+
+    def assign(self, detections: Sequence[HandDetection], time_s: float) -> tuple[ObservedHand, ...]:
+        """Give each detection its track, side and size; two detections of one hand become one."""
+        assigned: list[tuple[Track, HandDetection]] = []
+        for detection in self._without_duplicates(detections, time_s):
+            track = self._track_of(detection, time_s, taken=[track for track, _ in assigned])
+            track.see(detection, time_s)
+            assigned.append((track, detection))
+        live = [track.side_evidence for track in self._tracks]
+        decide_sides(live, self._config.sides)
+        return tuple(
+            ObservedHand(track.track_id, track.side, detection, track.hand_scale(detection))
+            for track, detection in assigned
+        )
+
+    def update(
+        self, observed: Sequence[ObservedHand], poses: Sequence[HandPose | None], time_s: float
+    ) -> tuple[TrackedHand, ...]:
+        """Take the placed poses of the observed hands; returns every live hand, coasting ones included."""
+        tracks = {track.track_id: track for track in self._tracks}
+        placed = set()
+        for hand, pose in zip(observed, poses, strict=True):
+            if pose is not None:
+                tracks[hand.track_id].place(pose, time_s)
+                placed.add(hand.track_id)
+        self._time_s = time_s
+        hands: Iterable[TrackedHand | None] = (
+            track.hand if track.track_id in placed else track.coast(time_s, self._config.max_unseen_s)
+            for track in self._tracks
+        )
+        return tuple(hand for hand in hands if hand is not None)
+
+    def _end_tracks(self, time_s: float) -> None:
+        """End tracks unseen for too long, and all of them after a gap or a jump back in time."""
+        if self._time_s is not None and abs(time_s - self._time_s) > self._config.reset_gap_s:
+            self._tracks = []
+        # A frame's own duration never ends a track: at 10 frames/s one miss is 0.1 s.
+        self._tracks = [
+            track
+            for track in self._tracks
+            if (self._time_s or time_s) - track.seen_at_s <= self._config.max_unseen_s
+        ]
+
+    def _without_duplicates(self, detections: Sequence[HandDetection], time_s: float) -> list[HandDetection]:
+        """One detection for each hand: the one that lies nearest to where its own track expected it.
+
+        A track left without its detection because another track holds the hand ends at once.
+        """
+
+        def surprise(detection: HandDetection) -> float:
+            track = self._find(detection.expected_track_id)
+            if track is None:
+                return np.inf
+            moved = detection.box.center_px - track.expected_box(time_s).center_px
+            return float(np.linalg.norm(moved)) / detection.box.size_px
+
+        kept: list[HandDetection] = []
+        for detection in sorted(detections, key=surprise):
+            if all(joint_distance(detection, other) > self._config.same_hand_distance for other in kept):
+                kept.append(detection)
+            else:
+                self._tracks = [t for t in self._tracks if t.track_id != detection.expected_track_id]
+        return sorted(kept, key=detections.index)
+
+    def _track_of(self, detection: HandDetection, time_s: float, taken: list[Track]) -> Track:
+        """The track that expected this detection, else a coasting one near by, else a new one."""
+        expected = self._find(detection.expected_track_id)
+        if expected is not None:
+            return expected
+        for track in self._tracks:
+            offset = track.expected_box(time_s).center_px - detection.box.center_px
+            near = float(np.linalg.norm(offset)) < self._config.rejoin_distance * track.box.size_px
+            if near and track not in taken and track.seen_at_s != self._time_s:
+                return track
+        track = Track(self._next_id, detection, time_s, self._config)
+        self._next_id += 1
+        self._tracks.append(track)
+        return track
+
+    def _find(self, track_id: int | None) -> Track | None:
+        return next((track for track in self._tracks if track.track_id == track_id), None)
+
+
+def joint_distance(a: HandDetection, b: HandDetection) -> float:
+    """Mean distance between two detections' joints, as a share of the smaller box."""
+    apart = np.linalg.norm(a.estimate.joints_px - b.estimate.joints_px, axis=-1)
+    return float(apart.mean()) / min(a.box.size_px, b.box.size_px)
