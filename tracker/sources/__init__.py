@@ -1,9 +1,14 @@
 """Where pictures come from: recorded files, webcams and network streams behind one protocol."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
+from tracker.cameras import Camera, CameraChoice, load_camera
 from tracker.structs import Frame
+
+DEMO_LOCATION = "demo"
+MODELS_DIRECTORY = Path(__file__).parents[1] / "models"
 
 
 class Source(Protocol):
@@ -26,3 +31,32 @@ class Source(Protocol):
     def close(self) -> None:
         """Release the device or file; safe to call twice."""
         ...
+
+
+def open_source(
+    location: str | Path,
+    *,
+    camera: Camera | None = None,
+    horizontal_fov_deg: float | None = None,
+    max_frames: int | None = None,
+) -> Source:
+    """Open whatever ``location`` names; frames can then be iterated once.
+
+    Args:
+        location: path of a recorded video, or ``demo`` for the clip that comes with the package.
+        camera: calibration of the source's camera.
+        horizontal_fov_deg: how much it sees across its width, where there is no calibration.
+        max_frames: end after so many frames.
+
+    Raises:
+        SourceError: nothing there that gives pictures; the message says what was found.
+        CameraError: both camera arguments are given, or the calibration is for another aspect.
+    """
+    from tracker.sources.video_file import VideoFile
+
+    if location == DEMO_LOCATION:
+        location = MODELS_DIRECTORY / "demo.mp4"
+        if camera is None and horizontal_fov_deg is None:
+            camera = load_camera(MODELS_DIRECTORY / "demo_camera.json")
+    cameras = CameraChoice(calibration=camera, horizontal_fov_deg=horizontal_fov_deg)
+    return VideoFile(location, cameras=cameras, max_frames=max_frames)

@@ -1,0 +1,160 @@
+"""From an opened container to upright RGB pictures: what files, webcams and network streams share.
+
+Sample aspect ratio is ignored: pictures keep their stored pixels, which is what a calibration refers to.
+Nothing is tone-mapped; HDR video comes out flat but in the right place.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from av import FFmpegError, VideoFrame, VideoStream
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+
+from tracker.cameras import Camera, CameraChoice
+from tracker.errors import SourceError, SourceFailedError
+from tracker.structs import ImageArray
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+MAX_DAMAGED_IN_A_ROW = 100
+"""Packets that may fail to decode one after another before the source counts as broken."""
+TEXT_FORMATS = frozenset({"tty"})
+"""What FFmpeg would play as the video of a terminal."""
+
+_log = logging.getLogger(__name__)
+
+
+class UprightPictures:
+    """Turns decoded frames into upright RGB arrays and knows the camera that fits each."""
+
+    def __init__(self, cameras: CameraChoice) -> None:
+        self._cameras = cameras
+        self._camera: Camera | None = None
+        self._reformatter = VideoReformatter()
+        self._rotation_deg: int | None = None
+        self._display_matrix = (1, 0, 0, 1)
+
+    def convert(self, picture: VideoFrame) -> tuple[ImageArray, Camera]:
+        """The picture as contiguous (H, W, 3) RGB and its camera, the same object while the size stays.
+
+        Raises:
+            CameraError: the calibration is for another aspect.
+        """
+        # One reformatter keeps its tables from frame to frame; one thread costs the least CPU in all.
+        rgb = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
+        image = turn_upright(np.ascontiguousarray(rgb), self._matrix_of(picture))
+        return image, self._camera_for(image)
+
+    def _matrix_of(self, picture: VideoFrame) -> tuple[int, int, int, int]:
+        if picture.rotation != self._rotation_deg:
+            # Not on every picture: PyAV's side_data makes a reference cycle, which keeps the whole decoded
+            # picture until the garbage collector runs (1 GB at 1080p).
+            self._rotation_deg = picture.rotation
+            self._display_matrix = display_matrix(picture)
+        return self._display_matrix
+
+    def _camera_for(self, image: ImageArray) -> Camera:
+        height, width = image.shape[:2]
+        if self._camera is None or (self._camera.width, self._camera.height) != (width, height):
+            self._camera = self._cameras.for_size(width, height)
+        return self._camera
+
+
+def display_matrix(picture: VideoFrame) -> tuple[int, int, int, int]:
+    """How stored pixels are shown: a, b, c, d of ``x' = a x + c y, y' = b x + d y`` (x right, y down)."""
+    stored = picture.side_data.get("DISPLAYMATRIX")
+    if stored is None:
+        return (1, 0, 0, 1)
+    a, b, _, c, d = np.frombuffer(cast(bytes, stored), np.int32)[:5].tolist()
+    return (a, b, c, d)
+
+
+def turn_upright(image: ImageArray, matrix: tuple[int, int, int, int]) -> ImageArray:
+    """Apply the nearest of the eight turns and mirrorings to contiguous ``image`` (H, W, 3)."""
+    a, b, c, d = matrix
+    swapped = abs(b) + abs(c) > abs(a) + abs(d)
+    mirror_x, mirror_y = (c < 0, b < 0) if swapped else (a < 0, d < 0)
+    if not (swapped or mirror_x or mirror_y):
+        return image
+    pixels = image.view("V3")[..., 0]  # whole pixels move twice as fast as single channels
+    turned = pixels.T if swapped else pixels
+    turned = turned[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
+    return np.ascontiguousarray(turned).view(np.uint8).reshape(*turned.shape, 3)
+
+
+def find_video_stream(container: "InputContainer", name: str) -> VideoStream:
+    """The stream that holds the video.
+
+    Raises:
+        SourceError: there is none, or no decoder for it.
+    """
+    stream = container.streams.best("video")
+    is_text = container.format.name in TEXT_FORMATS
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic or is_text:
+        types = {"text"} if is_text else {other.type for other in container.streams} - {"video"}
+        held = ", ".join(sorted(types)) or "nothing playable"
+        raise SourceError(f"{name} holds no video (found: {held}); give a video file or stream")
+    if stream.codec_context is None:
+        raise SourceError(f"{name} is coded in a way this FFmpeg cannot decode; convert it to H.264, say")
+    return stream
+
+
+def decode_pictures(container: "InputContainer", stream: VideoStream, name: str) -> Iterator[VideoFrame]:
+    """Every picture that can be decoded, in the order they are shown; damaged packets are skipped.
+
+    Raises:
+        SourceFailedError: the container broke off, or nothing decodes any more; all good pictures
+            before came first.
+    """
+    packets = container.demux(stream)
+    given = damaged = in_a_row = 0
+    while True:
+        try:
+            packet = next(packets, None)
+        except (FFmpegError, OSError) as error:
+            yield from _drain(stream)
+            raise SourceFailedError(f"{name} broke off after {given} frames: {reason(error)}") from None
+        if packet is None:
+            break
+        try:
+            pictures = packet.decode()
+        except FFmpegError as error:
+            damaged, in_a_row = damaged + 1, in_a_row + 1
+            if damaged == 1:
+                _log.warning("%s is damaged after %d frames; such parts are skipped", name, given)
+            if in_a_row >= MAX_DAMAGED_IN_A_ROW:
+                raise SourceFailedError(
+                    f"{name} cannot be decoded after {given} frames: {reason(error)}"
+                ) from None
+            continue
+        for picture in pictures:
+            in_a_row = 0
+            given += 1
+            yield picture
+    if damaged:
+        _log.info("%s: %d damaged packets were skipped", name, damaged)
+
+
+def _drain(stream: VideoStream) -> list[VideoFrame]:
+    """The pictures the decoder still holds back for its threads and for reordering."""
+    try:
+        return stream.codec_context.decode(None)
+    except FFmpegError:
+        return []
+
+
+def frame_rate_hz(stream: VideoStream) -> float | None:
+    """Nominal frames a second; None when the stream does not say."""
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else None
+
+
+def reason(error: Exception) -> str:
+    """FFmpeg's words for an error without its number, file name (which may hold a password) or log."""
+    text = getattr(error, "strerror", None) or str(error)
+    return re.sub(r"\s+", " ", str(text)).strip()
