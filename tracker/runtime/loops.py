@@ -1,0 +1,81 @@
+"""The two ways to run: every frame of a recorded file, or the newest frame of a live feed."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from tracker.errors import TrackerError
+from tracker.runtime.latest import ClosedError, Latest
+from tracker.runtime.outputs import Outputs
+from tracker.sources import Source
+from tracker.structs import Frame, TrackedFrame
+
+Process = Callable[[Frame], TrackedFrame]
+Observer = Callable[[TrackedFrame, float], None]
+"""Called after each frame with its result and the seconds it took: from capture when live."""
+
+SOURCE_JOIN_S = 3.0
+"""How long a source's thread may take to end after it was told to."""
+
+
+def run_recorded(source: Source, process: Process, outputs: Outputs, observe: Observer) -> None:
+    """Every frame, in order, as fast as it goes; the same file gives the same numbers every time.
+
+    Raises:
+        SourceFailedError: the file is damaged; the frames before were sent.
+        SinkFailedError: an output broke.
+    """
+    for frame in source:
+        start = time.perf_counter()
+        tracked = process(frame)
+        took_s = time.perf_counter() - start
+        outputs.send(tracked, frame)
+        observe(tracked, took_s)
+
+
+def run_live(source: Source, process: Process, outputs: Outputs, observe: Observer) -> None:
+    """Always the newest frame; those that come too fast are dropped and counted.
+
+    Raises:
+        SourceFailedError: the source failed; the frames before were sent.
+        SinkFailedError: an output broke.
+    """
+    mailbox: Latest[Frame] = Latest()
+    reader = _Reader(source, mailbox)
+    reader.start()
+    try:
+        while True:
+            try:
+                frame = mailbox.take()
+            except ClosedError:
+                break
+            tracked = replace(process(frame), dropped_frames=mailbox.replaced)
+            outputs.send(tracked, frame)
+            observe(tracked, time.monotonic() - frame.capture_time_s)
+    finally:
+        source.close()
+        reader.join(SOURCE_JOIN_S)
+    if reader.failure is not None:
+        raise reader.failure
+
+
+class _Reader(threading.Thread):
+    """Reads a source into a mailbox until it ends, fails or is closed."""
+
+    def __init__(self, source: Source, mailbox: Latest[Frame]) -> None:
+        super().__init__(name="source", daemon=True)
+        self._source = source
+        self._mailbox = mailbox
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            for frame in self._source:
+                self._mailbox.put(frame)
+        except TrackerError as failure:
+            self.failure = failure
+        except BaseException as bug:  # a bug: raised again in the main thread, never lost with this one
+            self.failure = bug
+        finally:
+            self._mailbox.close()

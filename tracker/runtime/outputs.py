@@ -1,0 +1,49 @@
+"""The sinks of one run, told of every change of camera before the frames it holds for."""
+
+from collections.abc import Sequence
+
+from tracker.cameras import Camera
+from tracker.sinks import Sink
+from tracker.structs import Frame, StreamInfo, TrackedFrame
+
+
+class Outputs:
+    """Feeds every sink in order; leaving the ``with`` statement closes them all, whatever happened."""
+
+    def __init__(self, sinks: Sequence[Sink], *, source: str, backend: str) -> None:
+        self._sinks = tuple(sinks)
+        self._source = source
+        self._backend = backend
+        self._camera: Camera | None = None
+
+    def send(self, tracked: TrackedFrame, frame: Frame) -> None:
+        """Give one result and its picture to every sink.
+
+        Raises:
+            SinkFailedError: an output broke.
+        """
+        if frame.camera is not self._camera and frame.camera != self._camera:
+            info = StreamInfo(self._source, self._backend, frame.camera)
+            for sink in self._sinks:
+                sink.begin(info)
+        self._camera = frame.camera
+        for sink in self._sinks:
+            sink.send(tracked, frame)
+
+    def notify(self, state: str) -> None:
+        """Tell every sink of the source's state."""
+        for sink in self._sinks:
+            sink.notify(state)
+
+    def __enter__(self) -> "Outputs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        failures = []
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
