@@ -1,11 +1,17 @@
 """Where pictures come from: recorded files, webcams and network streams behind one protocol."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tracker.cameras import Camera, CameraChoice, load_camera
+from tracker.errors import SourceError
 from tracker.structs import Frame
+
+if TYPE_CHECKING:
+    from tracker.sources.network_stream import NetworkConfig
+    from tracker.sources.webcam import WebcamConfig
 
 DEMO_LOCATION = "demo"
 MODELS_DIRECTORY = Path(__file__).parents[1] / "models"
@@ -39,24 +45,44 @@ def open_source(
     camera: Camera | None = None,
     horizontal_fov_deg: float | None = None,
     max_frames: int | None = None,
+    webcam: "WebcamConfig | None" = None,
+    network: "NetworkConfig | None" = None,
 ) -> Source:
-    """Open whatever ``location`` names; frames can then be iterated once.
+    """Open whatever ``location`` names; its frames can then be iterated once.
 
     Args:
-        location: path of a recorded video, or ``demo`` for the clip that comes with the package.
-        camera: calibration of the source's camera.
+        location: a webcam's number (``0``; on Linux also ``/dev/video0``), a URL, ``demo`` for the clip
+            that comes with the package, or the path of a recorded video (``./demo`` for a file so named).
+        camera: calibration of the source's camera; the demo brings its own.
         horizontal_fov_deg: how much it sees across its width, where there is no calibration.
         max_frames: end after so many frames.
+        webcam: the mode to ask a webcam for.
+        network: time limits for URLs.
 
     Raises:
         SourceError: nothing there that gives pictures; the message says what was found.
         CameraError: both camera arguments are given, or the calibration is for another aspect.
     """
+    if max_frames is not None and max_frames < 1:
+        raise SourceError(f"the number of frames to read is {max_frames}; give 1 or more")
+    text = str(location)
+    if location == DEMO_LOCATION and camera is None and horizontal_fov_deg is None:
+        camera = load_camera(MODELS_DIRECTORY / "demo_camera.json")
+    cameras = CameraChoice(calibration=camera, horizontal_fov_deg=horizontal_fov_deg)
+    if (number := _webcam_number(text)) is not None:
+        from tracker.sources.webcam import Webcam
+
+        return Webcam(number, config=webcam, cameras=cameras, max_frames=max_frames)
+    if re.match(r"[A-Za-z][\w+.-]*://", text) and not text.startswith("file://"):
+        from tracker.sources.network_stream import NetworkStream
+
+        return NetworkStream(text, config=network, cameras=cameras, max_frames=max_frames)
     from tracker.sources.video_file import VideoFile
 
-    if location == DEMO_LOCATION:
-        location = MODELS_DIRECTORY / "demo.mp4"
-        if camera is None and horizontal_fov_deg is None:
-            camera = load_camera(MODELS_DIRECTORY / "demo_camera.json")
-    cameras = CameraChoice(calibration=camera, horizontal_fov_deg=horizontal_fov_deg)
-    return VideoFile(location, cameras=cameras, max_frames=max_frames)
+    path = MODELS_DIRECTORY / "demo.mp4" if location == DEMO_LOCATION else text.removeprefix("file://")
+    return VideoFile(path, cameras=cameras, max_frames=max_frames)
+
+
+def _webcam_number(location: str) -> int | None:
+    match = re.fullmatch(r"(?:/dev/video)?([0-9]{1,3})", location)
+    return int(match[1]) if match else None

@@ -6,11 +6,12 @@ Nothing is tone-mapped; HDR video comes out flat but in the right place.
 
 import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from av import FFmpegError, VideoFrame, VideoStream
+from av import ExitError, FFmpegError, InvalidDataError, Packet, VideoFrame, VideoStream
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_DAMAGED_IN_A_ROW = 100
 """Packets that may fail to decode one after another before the source counts as broken."""
+STALLED_S = 5.0
+"""How long a camera that does not block may have no picture."""
+POLL_INTERVAL_S = 0.002
 TEXT_FORMATS = frozenset({"tty"})
 """What FFmpeg would play as the video of a terminal."""
 
@@ -104,44 +108,85 @@ def find_video_stream(container: "InputContainer", name: str) -> VideoStream:
     return stream
 
 
-def decode_pictures(container: "InputContainer", stream: VideoStream, name: str) -> Iterator[VideoFrame]:
+def decode_pictures(
+    container: "InputContainer",
+    stream: VideoStream,
+    name: str,
+    *,
+    wait: Callable[[float], object] = time.sleep,
+) -> Generator[VideoFrame, None, None]:
     """Every picture that can be decoded, in the order they are shown; damaged packets are skipped.
+
+    Args:
+        container: read by nobody else meanwhile.
+        stream: of ``container``.
+        name: for messages.
+        wait: how to pass the time until a camera that never blocks has its next picture.
 
     Raises:
         SourceFailedError: the container broke off, or nothing decodes any more; all good pictures
             before came first.
     """
-    packets = container.demux(stream)
     given = damaged = in_a_row = 0
-    while True:
-        try:
-            packet = next(packets, None)
-        except (FFmpegError, OSError) as error:
-            yield from _drain(stream)
-            raise SourceFailedError(f"{name} broke off after {given} frames: {reason(error)}") from None
-        if packet is None:
-            break
-        try:
-            pictures = packet.decode()
-        except FFmpegError as error:
-            damaged, in_a_row = damaged + 1, in_a_row + 1
-            if damaged == 1:
-                _log.warning("%s is damaged after %d frames; such parts are skipped", name, given)
-            if in_a_row >= MAX_DAMAGED_IN_A_ROW:
-                raise SourceFailedError(
-                    f"{name} cannot be decoded after {given} frames: {reason(error)}"
-                ) from None
-            continue
-        for picture in pictures:
-            in_a_row = 0
+    try:
+        for packet in _read_packets(container, stream, wait):
+            try:
+                pictures = _decode(packet)
+            except FFmpegError as error:
+                damaged, in_a_row = damaged + 1, in_a_row + 1
+                if damaged == 1:
+                    _log.warning("%s is damaged after %d frames; such parts are skipped", name, given)
+                if in_a_row >= MAX_DAMAGED_IN_A_ROW:
+                    raise SourceFailedError(
+                        f"{name} cannot be decoded after {given} frames: {reason(error)}"
+                    ) from None
+                continue
+            for picture in pictures:
+                in_a_row = 0
+                given += 1
+                yield picture
+    except (FFmpegError, OSError) as error:
+        for picture in _drain(stream):
             given += 1
             yield picture
+        raise SourceFailedError(f"{name} broke off after {given} frames: {reason(error)}") from None
     if damaged:
         _log.info("%s: %d damaged packets were skipped", name, damaged)
 
 
+def _read_packets(
+    container: "InputContainer", stream: VideoStream, wait: Callable[[float], object]
+) -> Iterator["Packet[VideoStream] | InvalidDataError"]:
+    """The packets of ``stream``; in place of one that the container or driver spoilt, the error."""
+    packets = container.demux(stream)
+    waited_s = 0.0
+    while True:
+        try:
+            packet = next(packets, None)
+        except InvalidDataError as error:
+            yield error
+        except BlockingIOError:  # macOS cameras say so until the next picture is there
+            if waited_s > STALLED_S:
+                raise
+            wait(POLL_INTERVAL_S)
+            waited_s += POLL_INTERVAL_S
+        else:
+            if packet is None:
+                return
+            waited_s = 0.0
+            yield packet
+            continue
+        packets = container.demux(stream)  # an error ends PyAV's generator, not the container
+
+
+def _decode(packet: "Packet[VideoStream] | InvalidDataError") -> list[VideoFrame]:
+    if isinstance(packet, InvalidDataError):
+        raise packet
+    return packet.decode()
+
+
 def _drain(stream: VideoStream) -> list[VideoFrame]:
-    """The pictures the decoder still holds back for its threads and for reordering."""
+    """The pictures that the decoder still holds back for its threads and for reordering."""
     try:
         return stream.codec_context.decode(None)
     except FFmpegError:
@@ -156,5 +201,7 @@ def frame_rate_hz(stream: VideoStream) -> float | None:
 
 def reason(error: Exception) -> str:
     """FFmpeg's words for an error without its number, file name (which may hold a password) or log."""
+    if isinstance(error, ExitError):
+        return "no data came in time"
     text = getattr(error, "strerror", None) or str(error)
     return re.sub(r"\s+", " ", str(text)).strip()

@@ -1,0 +1,157 @@
+"""Video that comes over the network: RTSP and HTTP cameras, UDP and RTP senders."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import av
+from av import FFmpegError
+
+from tracker.cameras import CameraChoice
+from tracker.errors import SourceError
+from tracker.sources.decoding import reason
+from tracker.sources.live_pictures import LivePictures
+from tracker.structs import Frame
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+PROTOCOLS = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "rtp", "rtmp", "rtmps")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """How long to wait for a peer.
+
+    Raises:
+        SourceError: a time is not positive.
+    """
+
+    open_timeout_s: float = 5.0
+    """Seconds until an address that does not answer counts as unreachable."""
+    read_timeout_s: float = 5.0
+    """Seconds without data after which a running stream counts as broken off."""
+
+    def __post_init__(self) -> None:
+        for name in ("open_timeout_s", "read_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise SourceError(f"network {name} is {getattr(self, name)}; it must be positive")
+
+
+class NetworkStream:
+    """A source over a URL.
+
+    A stream is live and ``capture_time_s`` is when a picture arrived. What a web server states the length
+    of, such as an MP4, is a recording: ``live`` is False and times are its own.
+
+    Args:
+        url: with one of ``PROTOCOLS``; may carry ``user:password@``, which never leaves this class.
+        config: time limits.
+        cameras: what is known of the camera.
+        max_frames: end after so many frames.
+
+    Raises:
+        SourceError: unknown protocol, unreachable, refused, or no video there.
+        CameraError: the calibration is for another aspect.
+        SourceFailedError: while iterating: the stream broke off or stalled.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        config: NetworkConfig | None = None,
+        cameras: CameraChoice | None = None,
+        max_frames: int | None = None,
+    ) -> None:
+        self.name = public_name(url)
+        container = _open(url, self.name, config or NetworkConfig())
+        recorded = _protocol(url) in ("http", "https") and _has_an_end(container)
+        duration_s = (container.duration or 0) / 1e6
+        self.live = not recorded
+        self._pictures = LivePictures(
+            container,
+            self.name,
+            cameras=cameras or CameraChoice(),
+            max_frames=max_frames,
+            presentation_times=recorded,
+        )
+        self.frame_rate_hz = self._pictures.frame_rate_hz
+        self.frame_count: int | None = None
+        if recorded and duration_s and self.frame_rate_hz:
+            count = round(duration_s * self.frame_rate_hz)
+            self.frame_count = count if max_frames is None else min(count, max_frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            while (frame := self._pictures.next_frame()) is not None:
+                yield frame
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the iteration and drop the connection; safe to call twice and from another thread.
+
+        Returns within half a second; a read that waits for a silent peer ends at its time limit.
+        """
+        self._pictures.close()
+
+
+def public_name(url: str) -> str:
+    """The URL without user, password, query and fragment, all of which may hold secrets."""
+    protocol, _, rest = url.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    rest_shown = re.split(r"[?#]", rest, maxsplit=1)[0]
+    if "@" not in authority and ":" in authority:
+        # A password with an unescaped / ? or # ends the authority early; better hide too much.
+        port = authority.rpartition(":")[2]
+        if not port.isdigit() and "]" not in port and "@" in rest:
+            rest_shown = re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]
+        elif "@" in rest_shown:
+            rest_shown = rest_shown.rpartition("@")[2]
+    host, slash, path = rest_shown.partition("/")
+    return f"{protocol}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def stream_options(url: str) -> dict[str, str]:
+    """FFmpeg's options that open ``url`` quickly and lose no picture.
+
+    Never ``fflags=nobuffer``: it throws away the first key frame, so nothing decodes until the next.
+    """
+    options = {"probesize": "65536", "analyzeduration": "0"}
+    match _protocol(url):
+        case "rtsp" | "rtsps":
+            options["rtsp_transport"] = "tcp"
+        case "udp" | "rtp":
+            options["overrun_nonfatal"] = "1"
+    return options
+
+
+def _has_an_end(container: "InputContainer") -> bool:
+    return bool(container.duration) or (container.format.name == "mpegts" and container.size > 0)
+
+
+def _protocol(url: str) -> str:
+    return url.partition("://")[0].lower()
+
+
+def _open(url: str, name: str, config: NetworkConfig) -> "InputContainer":
+    if _protocol(url) not in PROTOCOLS:
+        raise SourceError(
+            f"{name}: protocol {_protocol(url)!r} is unknown; use one of {', '.join(PROTOCOLS)}"
+        )
+    try:
+        return av.open(
+            url, options=stream_options(url), timeout=(config.open_timeout_s, config.read_timeout_s)
+        )
+    except av.ProtocolNotFoundError:
+        raise SourceError(f"{name}: this FFmpeg was built without {_protocol(url)!r}") from None
+    except av.HTTPUnauthorizedError:
+        raise SourceError(f"{name} asks for a user and password; give protocol://user:password@...") from None
+    except (FFmpegError, OSError, ValueError) as error:
+        # FFmpeg's own text would repeat the URL, password and all.
+        why = reason(error) if isinstance(error, FFmpegError) else "the address is malformed"
+        raise SourceError(
+            f"{name} cannot be opened ({why}); check the address and that it is sending"
+        ) from None
