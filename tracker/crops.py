@@ -10,7 +10,7 @@ published light networks). Pixels of the picture have their centres on integers.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -119,11 +119,8 @@ def sample_crop(image_rgb: ImageArray, crop: Crop, border: Border = "edge") -> F
     sensitive that without it landmarks of one reference picture lie 9 pixels from the published ones.
     """
     nodes = np.arange(0, crop.samples + 1, _CELL, dtype=np.float64)
-    grid = np.stack(np.meshgrid(nodes, nodes), axis=-1)
-    traced = crop.image_from_crop(grid)
-    weights = _upsampling(crop.samples)
-    x = weights @ traced[..., 0] @ weights.T
-    y = weights @ traced[..., 1] @ weights.T
+    traced = crop.image_from_crop(np.stack(np.meshgrid(nodes, nodes), axis=-1))
+    x, y = (_upsampled(_upsampled(traced[..., axis]).T).T for axis in (0, 1))
     sampled = sample_bilinear(image_rgb, x, y)
     if border == "black":
         height, width = image_rgb.shape[:2]
@@ -165,12 +162,15 @@ def sample_bilinear(image_rgb: ImageArray, x: FloatArray, y: FloatArray) -> Floa
     return upper
 
 
-@lru_cache(maxsize=8)
-def _upsampling(samples: int) -> FloatArray:
-    """Weights (samples, nodes) that interpolate linearly from nodes every ``_CELL`` samples."""
-    position = np.arange(samples) / _CELL
-    nodes = np.arange(samples // _CELL + 1)
-    return np.maximum(0.0, 1.0 - np.abs(position[:, None] - nodes))
+def _upsampled(nodes: FloatArray) -> FloatArray:
+    """Values (N * _CELL, ...) between nodes (N + 1, ...), linear; the last node is not among them.
+
+    Elementwise, not a matrix product: linear algebra libraries start threads for that, and theirs would
+    contend with the networks'.
+    """
+    share = (np.arange(_CELL) / _CELL).reshape(1, -1, *[1] * (nodes.ndim - 1))
+    cells = nodes[:-1, None] + share * np.diff(nodes, axis=0)[:, None]
+    return cells.reshape(-1, *nodes.shape[1:])
 
 
 def _coverage(position: FloatArray, size: int) -> Float32Array:

@@ -1,0 +1,308 @@
+"""The command line: options, what they are put together to, and what a person is told.
+
+``python run_live.py`` is ``live``; ``python -m tracker`` and ``hand-tracker`` offer all commands.
+Exit status: 0 done, 1 failed while running, 2 the request cannot be carried out, 130 interrupted.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from tracker.errors import TrackerError, UsageError
+
+if TYPE_CHECKING:
+    from tracker.cameras import Camera
+    from tracker.pipeline import HandTracker
+    from tracker.sinks import Sink
+    from tracker.sources import Source
+
+FILE_STATUS, LIVE_STATUS = 130, 0
+"""Exit status after Ctrl-C: a file was left unfinished; a live run ends that way."""
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """What is known of the camera."""
+
+    camera: Path | None = None
+    """Calibration of the camera, a JSON file (see docs/formats.md)."""
+    fov: float | None = None
+    """Horizontal field of view in degrees, 10 to 170, where there is no calibration."""
+
+    def load(self) -> "Camera | None":
+        """The calibration, if one is given."""
+        from tracker.cameras import CameraChoice, load_camera
+
+        CameraChoice(horizontal_fov_deg=self.fov)
+        return load_camera(self.camera) if self.camera is not None else None
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """How hands are tracked."""
+
+    backend: str = "landmarks"
+    """What reads a hand's joints from its crop."""
+    landmark_model: Literal["full", "lite"] = "full"
+    """Light landmark network: full is more exact, lite takes half the time."""
+    max_hands: int = 2
+    """Hands to look for."""
+    several_people: bool = False
+    """Hands of several people are in view: two hands need not be one left and one right."""
+
+    def load(self) -> "HandTracker":
+        """The tracker, its networks opened."""
+        from tracker.detect import DetectorConfig
+        from tracker.pipeline import HandTracker, TrackerConfig
+        from tracker.temporal.sides import SideConfig
+        from tracker.temporal.tracks import TracksConfig
+
+        return HandTracker(
+            TrackerConfig(
+                backend=self.backend,
+                detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
+                tracks=TracksConfig(sides=SideConfig(one_wearer=not self.several_people)),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go."""
+
+    record: Path | None = None
+    """Write the hands as JSON lines, wire format version 1, to this .jsonl file."""
+    video: Path | None = None
+    """Write the picture with the hands drawn over it to this .mp4, .mkv or .mov file."""
+    overwrite: bool = False
+    """Replace output files that exist."""
+
+    def open(self, *, read: str | Path) -> "list[Sink]":
+        """The sinks asked for, their files open; ``read`` is what the run reads and no output may replace."""
+        from tracker.sinks.recording import RecordingSink
+
+        for path in (self.record, self.video):
+            if path is not None and path.resolve() == Path(read).resolve():
+                raise UsageError(f"{path} is the input; give the output another name")
+        sinks: list[Sink] = []
+        if self.record is not None:
+            sinks.append(RecordingSink(self.record, overwrite=self.overwrite))
+        if self.video is not None:
+            from tracker.sinks.video import VideoSink
+
+            sinks.append(VideoSink(self.video, overwrite=self.overwrite))
+        return sinks
+
+
+@dataclass(frozen=True)
+class Live:
+    """Track hands live from a webcam or network stream, or through a video file."""
+
+    source: str = "0"
+    """Webcam number, video file, URL (rtsp, http, udp, ...), or demo for the clip that comes along."""
+    realtime: bool = False
+    """Play a file at its own rate as a camera would, dropping frames that come too fast."""
+    max_frames: int | None = None
+    """Stop after this many frames of the source."""
+    camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
+    tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
+    output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+
+    def run(self) -> int:
+        """Track until the source ends or a person stops it; returns the exit status."""
+        return track(self)
+
+
+@dataclass(frozen=True)
+class Process:
+    """Track hands through a recorded video: every frame, as fast as it goes."""
+
+    file: tyro.conf.Positional[str]
+    """Video file, or demo for the clip that comes along."""
+    max_frames: int | None = None
+    """Stop after this many frames of the file."""
+    camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
+    tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
+    output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+
+    def run(self) -> int:
+        """Track to the end of the file; returns the exit status."""
+        return track(
+            Live(
+                source=self.file,
+                max_frames=self.max_frames,
+                camera=self.camera,
+                tracking=self.tracking,
+                output=self.output,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Feed a recording back through the outputs, as it came or as fast as it goes."""
+
+    recording: tyro.conf.Positional[Path]
+    """A .jsonl recording."""
+    picture: Path | None = None
+    """The video it was recorded from: its frames become the background of --video."""
+    full_speed: bool = False
+    """Do not wait between frames."""
+    output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+
+    def run(self) -> int:
+        """Replay to the end of the recording; returns the exit status."""
+        return replay(self)
+
+
+def track(options: Live) -> int:
+    """Open the source, the tracker and the outputs, and run them; returns the exit status."""
+    from tracker.progress import Progress
+    from tracker.runtime.loops import run_live, run_recorded
+    from tracker.runtime.outputs import Outputs
+
+    with ExitStack() as stack:
+        source = open_for(options)
+        stack.callback(source.close)
+        tracker = stack.enter_context(options.tracking.load())
+        outputs = stack.enter_context(
+            Outputs(open_sinks(options, source), source=source.name, backend=options.tracking.backend)
+        )
+        progress = Progress(live=source.live, total_frames=source.frame_count)
+        stack.callback(progress.close)
+        run = run_live if source.live else run_recorded
+        interrupted = False
+        with interruptible():
+            try:
+                run(source, tracker.process, outputs, progress.observe)
+            except KeyboardInterrupt:
+                interrupted = True
+    say(progress.summary())
+    for path in (options.output.record, options.output.video):
+        if path is not None:
+            say(f"wrote {path}")
+    return (LIVE_STATUS if source.live else FILE_STATUS) if interrupted else 0
+
+
+def open_for(options: Live) -> "Source":
+    """The source asked for, at its own pace if that was asked for; says so when its camera is a guess."""
+    from tracker.cameras import ASSUMED_HORIZONTAL_FOV_DEG
+    from tracker.sources import open_source
+
+    if options.max_frames is not None and options.max_frames < 1:
+        raise UsageError(f"--max-frames is {options.max_frames}; give 1 or more")
+    calibration = options.camera.load()
+    source = open_source(
+        options.source,
+        camera=calibration,
+        horizontal_fov_deg=options.camera.fov,
+        max_frames=options.max_frames,
+    )
+    if calibration is None and options.camera.fov is None and options.source != "demo":
+        say(
+            f"the camera's intrinsics are unknown: assuming {ASSUMED_HORIZONTAL_FOV_DEG:g} degrees across "
+            "the picture, so distances are rough; give --camera FILE or --fov DEGREES"
+        )
+    if options.realtime and not source.live:
+        from tracker.sources.paced import PacedSource
+
+        return PacedSource(source)
+    return source
+
+
+def open_sinks(options: Live, source: "Source") -> "list[Sink]":
+    """The outputs asked for; drawing and encoding a live feed's video must not hold its tracking up."""
+    sinks = options.output.open(read=options.source)
+    if source.live and options.output.video is not None:
+        from tracker.runtime.background import BackgroundSink
+
+        sinks[-1] = BackgroundSink(sinks[-1])
+    return sinks
+
+
+def replay(options: Replay) -> int:
+    """Feed a recording's frames to the outputs in order; returns the exit status."""
+    from tracker.progress import Progress
+    from tracker.runtime.replay import Pacer, replay_messages
+    from tracker.sinks.recording import read_recording
+    from tracker.sources import open_source
+
+    with ExitStack() as stack:
+        messages = read_recording(options.recording)
+        first = next(messages)  # a file that is no recording is refused before an output is touched
+        pictures = None
+        if options.picture is not None:
+            source = open_source(options.picture)
+            stack.callback(source.close)
+            pictures = iter(source)
+        sinks = options.output.open(read=options.recording)
+        for sink in sinks:
+            stack.callback(sink.close)
+        progress = Progress(live=False, total_frames=None)
+        stack.callback(progress.close)
+        with interruptible():
+            replay_messages(
+                chain([first], messages),
+                sinks,
+                pictures=pictures,
+                wait_until_s=None if options.full_speed else Pacer(),
+                observe=progress.observe,
+            )
+    say(progress.summary())
+    return 0
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a polite kill end the run as Ctrl-C does: outputs closed, summary said."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def say(line: str) -> None:
+    """Tell a person something on standard error; standard output is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run_command(parse: Callable[[], Live | Process | Replay]) -> int:
+    """Run what the command line asks for; a user's mistake is one line, never a traceback."""
+    try:
+        return parse().run()
+    except UsageError as error:
+        say(f"error: {error}")
+        return 2
+    except TrackerError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return FILE_STATUS
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """All commands, as ``python -m tracker`` and ``hand-tracker``."""
+    commands = (
+        Annotated[Live, tyro.conf.subcommand(name="live")]
+        | Annotated[Process, tyro.conf.subcommand(name="process")]
+        | Annotated[Replay, tyro.conf.subcommand(name="replay")]
+    )
+    sys.exit(run_command(lambda: tyro.cli(commands, args=arguments, prog="hand-tracker")))
+
+
+def live(arguments: Sequence[str] | None = None) -> None:
+    """The ``live`` command alone, as ``run_live.py``."""
+    sys.exit(run_command(lambda: tyro.cli(Live, args=arguments, prog="run_live.py")))

@@ -1,0 +1,87 @@
+"""What a person sees while the tracker runs: a progress bar for files, a status line for live feeds."""
+
+import sys
+import time
+from collections import deque
+
+import numpy as np
+from tqdm import tqdm
+
+from tracker.structs import TrackedFrame
+
+WINDOW_FRAMES = 300
+"""Latency and rate are those of this many last frames."""
+REFRESH_S = 0.5
+LOG_REFRESH_S = 10.0
+"""Between status lines where standard error is a file, not a terminal."""
+
+
+class Progress:
+    """Counts frames and shows them on standard error; ``summary`` says how the run went."""
+
+    def __init__(self, *, live: bool, total_frames: int | None) -> None:
+        self._live = live
+        self._start_s = time.monotonic()
+        self._shown_s = self._start_s
+        self._durations_s: deque[float] = deque(maxlen=WINDOW_FRAMES)
+        self._arrivals_s: deque[float] = deque(maxlen=WINDOW_FRAMES)
+        self._frames = 0
+        self._frames_with_hands = 0
+        self._dropped = 0
+        self._terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total_frames,
+            unit="frame",
+            disable=not self._terminal,
+            bar_format="{desc}" if live else None,
+            dynamic_ncols=True,
+        )
+
+    def observe(self, tracked: TrackedFrame, took_s: float) -> None:
+        """Count one frame that took ``took_s``: from capture to result when live, else the tracking alone."""
+        now = time.monotonic()
+        self._frames += 1
+        self._frames_with_hands += bool(tracked.hands)
+        self._dropped = tracked.dropped_frames
+        self._durations_s.append(took_s)
+        self._arrivals_s.append(now)
+        if not self._live:
+            self._bar.update()
+        if now - self._shown_s >= (REFRESH_S if self._terminal else LOG_REFRESH_S):
+            self._shown_s = now
+            self._show(tracked)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.close()
+
+    def summary(self) -> str:
+        """One line: frames, rate, how long a frame took, how often hands were there."""
+        if not self._frames:
+            return "no frame was tracked"
+        elapsed_s = time.monotonic() - self._start_s
+        seen = 100 * self._frames_with_hands / self._frames
+        dropped = f", {self._dropped} dropped" if self._live else ""
+        return (
+            f"{self._frames} frames in {elapsed_s:.1f} s ({self._frames / elapsed_s:.0f} frames/s{dropped}), "
+            f"{self._latency()}, hands in {seen:.0f} % of them"
+        )
+
+    def _show(self, tracked: TrackedFrame) -> None:
+        hands = ", ".join(
+            f"{hand.pose.side.value} #{hand.track_id} {np.linalg.norm(hand.pose.joints_in_camera_m[0]):.2f} m"
+            for hand in tracked.hands
+        )
+        if not self._live:
+            self._bar.set_postfix_str(hands or "no hand")
+            return
+        rate = (len(self._arrivals_s) - 1) / max(self._arrivals_s[-1] - self._arrivals_s[0], 1e-9)
+        line = f"{rate:.0f} frames/s, {self._latency()}, {self._dropped} dropped, {hands or 'no hand'}"
+        if self._terminal:
+            self._bar.set_description_str(line)
+        else:
+            print(line, file=sys.stderr)
+
+    def _latency(self) -> str:
+        p50, p95 = np.percentile(self._durations_s, [50, 95]) * 1000
+        return f"{'latency' if self._live else 'tracking'} p50 {p50:.1f} ms, p95 {p95:.1f} ms"
