@@ -88,7 +88,8 @@ class Camera(ABC):
         """
         if (width, height) == (self.width, self.height):
             return self
-        if abs(width * self.height / (height * self.width) - 1.0) > ASPECT_TOLERANCE:
+        aspect = self.width / self.height
+        if abs(width - aspect * height) > ASPECT_TOLERANCE * aspect * height:
             raise CameraError(
                 f"the camera calibration is for {self.width} x {self.height} but the picture is "
                 f"{width} x {height}, another aspect; give the calibration of this picture's crop"
@@ -246,18 +247,19 @@ class KannalaBrandt(Camera):
         theta = np.arctan2(across, points_m[..., 2])
         with np.errstate(invalid="ignore"):
             theta = np.where(theta <= self._angles[0][-1], theta, np.nan)
+            # The axis behind the camera is seen all around the picture's rim; the camera itself nowhere.
+            theta = np.where((across > 0) | (points_m[..., 2] > 0), theta, np.nan)
         direction = points_m[..., :2] / np.maximum(across, 1e-12)[..., None]
         return np.asarray(self._radius(theta)[0][..., None] * direction)
 
     def _rays(self, normalised: FloatArray) -> FloatArray:
         angles, radii = self._angles
         radius = np.linalg.norm(normalised, axis=-1)
+        radius = np.where(radius <= radii[-1], radius, np.nan)
         theta = np.interp(radius, radii, angles)
         for _ in range(3):  # Newton; the table starts it within 1e-3 rad
             value, slope = self._radius(theta)
             theta = theta - (value - radius) / np.maximum(slope, 1e-3)
-        with np.errstate(invalid="ignore"):
-            theta = np.where(radius <= radii[-1], theta, np.nan)
         direction = normalised / np.maximum(radius, 1e-12)[..., None]
         return np.concatenate([np.sin(theta)[..., None] * direction, np.cos(theta)[..., None]], axis=-1)
 
@@ -280,10 +282,10 @@ def load_camera(path: str | Path) -> Camera:
         raise CameraError(f"cannot read the camera file {path}: {reason}") from error
     try:
         return camera_from_json(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise CameraError(f"the camera file {path} is not JSON: {error}") from error
     except CameraError as error:
         raise CameraError(f"{error} (in {path})") from error
+    except ValueError as error:
+        raise CameraError(f"the camera file {path} is not JSON: {error}") from error
 
 
 def camera_from_json(values: object, *, assumed: bool = False) -> Camera:
@@ -298,7 +300,7 @@ def camera_from_json(values: object, *, assumed: bool = False) -> Camera:
     if not isinstance(name, str) or name not in CAMERA_MODELS:
         raise CameraError(f"camera model {name!r} is unknown; choose one of {', '.join(CAMERA_MODELS)}")
     width, height = (_number(values, key) for key in ("width", "height"))
-    if width != int(width) or height != int(height):
+    if not (width.is_integer() and height.is_integer()):
         raise CameraError(f"camera size {width} x {height} must be whole pixels")
     distortion = values.get("distortion", [])
     if not isinstance(distortion, list):
@@ -361,7 +363,10 @@ def _number(values: Mapping[str, object], key: str) -> float:
     value = values.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise CameraError(f"camera {key} must be a number, found {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise CameraError(f"camera {key} is too large a number") from None
 
 
 def _unit(vectors: FloatArray) -> FloatArray:
