@@ -14,6 +14,7 @@ from tracker.crops import CropKind
 from tracker.detect.landmarks import LandmarkReader
 from tracker.detect.palm import Palm, PalmFinder, box_iou
 from tracker.detect.schedule import PalmSchedule
+from tracker.errors import UsageError
 from tracker.networks.onnx_session import Device, OnnxNetwork
 from tracker.structs import ExpectedRegion, Frame, HandBox, HandDetection
 
@@ -47,6 +48,10 @@ class DetectorConfig:
     """Palms below this are not looked at further."""
     min_presence: float = 0.5
     """Hands below this are not there."""
+
+    def __post_init__(self) -> None:
+        if self.max_hands < 1:
+            raise UsageError(f"the number of hands to look for is {self.max_hands}; give 1 or more")
 
 
 class HandDetector:

@@ -1,0 +1,194 @@
+"""A user's mistake is one clear line and a status, never a traceback; what was recorded is kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tracker.cli import live, main
+
+CAMERA = {"model": "pinhole", "width": 64, "height": 48, "fx": 50, "fy": 50, "cx": 31.5, "cy": 23.5}
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A grey video, 64 x 48, 12 frames."""
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30, width=64, height=48, pix_fmt="yuv420p")
+        for _ in range(12):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def run_live(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[str]]:
+    """Exit status and the lines on standard error."""
+    with pytest.raises(SystemExit) as stop:
+        live([str(argument) for argument in arguments])
+    return int(stop.value.code or 0), capsys.readouterr().err.strip().splitlines()
+
+
+def one_error(lines: list[str]) -> str:
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1, lines
+    assert not any("Traceback" in line for line in lines)
+    return errors[0]
+
+
+def write(path: Path, content: bytes | str) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_a_file_is_tracked_to_its_end_and_recorded(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = clip.with_suffix(".jsonl")
+    status, lines = run_live(capsys, "--source", clip, "--fov", 80, "--record", record)
+    assert status == 0, lines
+    messages = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [message["type"] for message in messages] == ["header"] + ["frame"] * 12
+    assert [message["frame"] for message in messages[1:]] == list(range(12))
+    assert messages[0]["camera_assumed"] is False
+
+
+def test_unknown_intrinsics_are_said_once_and_marked(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = clip.with_suffix(".jsonl")
+    status, lines = run_live(capsys, "--source", clip, "--record", record)
+    assert status == 0
+    assert sum("assuming 65 degrees" in line for line in lines) == 1
+    assert json.loads(record.read_text().splitlines()[0])["camera_assumed"] is True
+
+
+def test_max_frames_counts_frames_of_the_source(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = clip.with_suffix(".jsonl")
+    assert run_live(capsys, "--source", clip, "--record", record, "--max-frames", 5)[0] == 0
+    assert len(record.read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda folder: folder / "absent.mp4", "absent.mp4"),
+        (lambda folder: folder, "directory"),
+        (lambda folder: write(folder / "text.mp4", "no video\n" * 50), "text.mp4"),
+        (lambda folder: write(folder / "empty.mp4", b""), "empty"),
+    ],
+    ids=["missing", "directory", "text", "zero-length"],
+)
+def test_what_is_no_video_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: object, expected: str
+) -> None:
+    status, lines = run_live(capsys, "--source", make(tmp_path))  # type: ignore[operator]
+    assert status == 2
+    assert expected in one_error(lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"model": "magic"}, "brown_conrady"),
+        ({"fx": -50}, "positive"),
+        ({"model": "kannala_brandt", "distortion": [0.1, float("nan"), 0, 0]}, "not finite"),
+        ({"width": 64, "height": 64}, "another aspect"),
+        ({"distortion": [0.1]}, "takes 0 distortion values"),
+        ({"cx": None}, "cx must be a number"),
+    ],
+    ids=["model", "negative focal", "nan distortion", "aspect", "distortion count", "missing value"],
+)
+def test_an_impossible_camera_is_refused(
+    clip: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], expected: str
+) -> None:
+    camera = write(clip.with_suffix(".json"), json.dumps(CAMERA | change))
+    status, lines = run_live(capsys, "--source", clip, "--camera", camera)
+    assert status == 2
+    assert expected in one_error(lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--fov", "400"], "10 to 170"),
+        (["--fov", "nan"], "10 to 170"),
+        (["--backend", "magic"], "choose one of landmarks"),
+        (["--max-frames", "0"], "give 1 or more"),
+        (["--max-hands", "0"], "give 1 or more"),
+        (["--record", "/nowhere/at/all.jsonl"], "/nowhere/at"),
+        (["--video", "out.gif"], ".mp4"),
+    ],
+)
+def test_an_impossible_option_is_refused(
+    clip: Path, capsys: pytest.CaptureFixture[str], options: list[str], expected: str
+) -> None:
+    status, lines = run_live(capsys, "--source", clip, *options)
+    assert status == 2
+    assert expected in one_error(lines)
+
+
+def test_no_webcam_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = run_live(capsys, "--source", "87")
+    assert status == 2
+    assert "87" in one_error(lines)
+
+
+def test_a_recording_is_not_replaced_unasked(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = write(clip.with_suffix(".jsonl"), "precious\n")
+    status, lines = run_live(capsys, "--source", clip, "--record", record)
+    assert status == 2
+    assert "--overwrite" in one_error(lines)
+    assert record.read_text() == "precious\n"
+    assert run_live(capsys, "--source", clip, "--record", record, "--overwrite")[0] == 0
+    assert "precious" not in record.read_text()
+
+
+def test_the_source_is_never_replaced(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = clip.read_bytes()
+    status, lines = run_live(capsys, "--source", clip, "--video", clip, "--overwrite")
+    assert status == 2
+    assert "is the input" in one_error(lines)
+    assert clip.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_a_failure_while_running(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = run_live(capsys, "--source", clip, "--record", "/dev/full")
+    assert status == 1
+    assert "No space left" in one_error(lines)
+
+
+def test_a_recording_replayed_at_full_speed_is_the_same(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = clip.with_name("a.jsonl"), clip.with_name("b.jsonl")
+    run_live(capsys, "--source", clip, "--record", first)
+    with pytest.raises(SystemExit) as stop:
+        main(["replay", str(first), "--full-speed", "--record", str(second)])
+    assert stop.value.code == 0
+    assert second.read_text().splitlines()[1:] == first.read_text().splitlines()[1:]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
+def test_an_interrupted_run_leaves_whole_files(tmp_path: Path, number: signal.Signals) -> None:
+    record, video = tmp_path / "demo.jsonl", tmp_path / "demo.mkv"
+    command = [sys.executable, "-m", "tracker", "live", "--source", "demo", "--realtime"]
+    run = subprocess.Popen(
+        [*command, "--record", str(record), "--video", str(video)], stderr=subprocess.PIPE, text=True
+    )
+    assert run.stderr is not None
+    while not (record.exists() and record.read_bytes().count(b"\n") > 10):
+        assert run.poll() is None, run.stderr.read()
+    run.send_signal(number)
+    _, errors = run.communicate(timeout=20)
+    assert run.returncode == 0, errors
+    assert "Traceback" not in errors
+    lines = record.read_text().splitlines()
+    assert json.loads(lines[-1])["type"] == "frame"
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 0
