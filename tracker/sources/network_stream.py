@@ -102,16 +102,10 @@ def public_name(url: str) -> str:
     """The URL without user, password, query and fragment, all of which may hold secrets."""
     protocol, _, rest = url.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    rest_shown = re.split(r"[?#]", rest, maxsplit=1)[0]
-    if "@" not in authority and ":" in authority:
-        # A password with an unescaped / ? or # ends the authority early; better hide too much.
-        port = authority.rpartition(":")[2]
-        if not port.isdigit() and "]" not in port and "@" in rest:
-            rest_shown = re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]
-        elif "@" in rest_shown:
-            rest_shown = rest_shown.rpartition("@")[2]
-    host, slash, path = rest_shown.partition("/")
-    return f"{protocol}://{host.rpartition('@')[2]}{slash}{path}"
+    if ":" in authority and "@" in rest[len(authority) :]:
+        return f"{protocol}://..."  # perhaps a password with an unescaped / ? or #
+    path = re.split(r"[?#]", rest[len(authority) :], maxsplit=1)[0]
+    return f"{protocol}://{authority.rpartition('@')[2]}{path}"
 
 
 def stream_options(url: str) -> dict[str, str]:
