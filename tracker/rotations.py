@@ -73,11 +73,12 @@ def rotation_between(start: FloatArray, end: FloatArray) -> FloatArray:
     Opposite vectors have no unique answer; a half turn about some axis across ``start`` is returned.
     """
     axis = np.cross(start, end)
-    cosine = float(np.dot(start, end))
-    if cosine < -1.0 + 1e-12:
+    # 1 + cosine as half the squared length of the sum keeps its digits where the cosine nears -1.
+    one_plus_cosine = 0.5 * float(np.sum((start + end) ** 2))
+    if one_plus_cosine < 1e-12:
         across = np.cross(start, np.eye(3)[int(np.argmin(np.abs(start)))])
         return rotation_from_vector(np.pi * across / np.linalg.norm(across))
     x, y, z = axis
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    rotation: FloatArray = np.eye(3) + cross + cross @ cross / (1.0 + cosine)
+    rotation: FloatArray = np.eye(3) + cross + cross @ cross / one_plus_cosine
     return rotation
