@@ -118,9 +118,7 @@ def sample_crop(image_rgb: ImageArray, crop: Crop, border: Border = "edge") -> F
     pixel and values to whole levels, as the published pipelines' image library does: the networks are so
     sensitive that without it landmarks of one reference picture lie 9 pixels from the published ones.
     """
-    nodes = np.arange(0, crop.samples + 1, _CELL, dtype=np.float64)
-    traced = crop.image_from_crop(np.stack(np.meshgrid(nodes, nodes), axis=-1))
-    x, y = (_upsampled(_upsampled(traced[..., axis]).T).T for axis in (0, 1))
+    x, y = sample_positions(crop)
     sampled = sample_bilinear(image_rgb, x, y)
     if border == "black":
         height, width = image_rgb.shape[:2]
@@ -129,6 +127,21 @@ def sample_crop(image_rgb: ImageArray, crop: Crop, border: Border = "edge") -> F
     np.floor(sampled, out=sampled)
     sampled *= np.float32(1 / 255)
     return sampled
+
+
+def sample_positions(crop: Crop) -> tuple[FloatArray, FloatArray]:
+    """Where in the picture each sample lies: x and y (samples, samples), NaN where the lens has no image."""
+    nodes = np.arange(0, crop.samples + _CELL, _CELL, dtype=np.float64)
+    traced = crop.image_from_crop(np.stack(np.meshgrid(nodes, nodes), axis=-1))
+    if np.isfinite(traced).all():
+        x, y = (
+            _upsampled(_upsampled(traced[..., axis]).T).T[: crop.samples, : crop.samples] for axis in (0, 1)
+        )
+        return x, y
+    # Beyond the lens a node has no position to go on from, nor have the samples around it: trace each.
+    every = np.arange(crop.samples, dtype=np.float64)
+    exact = crop.image_from_crop(np.stack(np.meshgrid(every, every), axis=-1))
+    return exact[..., 0], exact[..., 1]
 
 
 def sample_bilinear(image_rgb: ImageArray, x: FloatArray, y: FloatArray) -> Float32Array:
