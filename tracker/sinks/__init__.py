@@ -1,8 +1,13 @@
 """Where results go: recordings, videos and sockets behind one protocol."""
 
+from pathlib import Path
 from typing import Protocol
 
+from tracker.errors import UnknownNameError
 from tracker.structs import Frame, StreamInfo, TrackedFrame
+
+FILE_SINKS = (".jsonl", ".mp4", ".mkv", ".mov")
+"""The file name endings ``open_sink`` knows."""
 
 
 class Sink(Protocol):
@@ -27,3 +32,26 @@ class Sink(Protocol):
     def close(self) -> None:
         """Finish the output; safe to call twice."""
         ...
+
+
+def open_sink(path: str | Path, *, overwrite: bool = False) -> Sink:
+    """The sink that writes ``path``, chosen by how the name ends: see ``FILE_SINKS``.
+
+    Raises:
+        UnknownNameError: the name ends in something else.
+        SinkError: the file cannot be written, or it holds something and ``overwrite`` is False.
+    """
+    match Path(path).suffix.lower():
+        case ".jsonl":
+            from tracker.sinks.recording import RecordingSink
+
+            return RecordingSink(path, overwrite=overwrite)
+        case ".mp4" | ".mkv" | ".mov":
+            from tracker.sinks.video import VideoSink
+
+            return VideoSink(path, overwrite=overwrite)
+        case suffix:
+            raise UnknownNameError(
+                f"an output file named {str(path)!r} ends in {suffix or 'nothing'}; "
+                f"end it in one of {', '.join(FILE_SINKS)}"
+            )

@@ -32,11 +32,11 @@ def open_output(path: Path, *, overwrite: bool) -> int:
     return descriptor
 
 
-def empty_file(descriptor: int) -> None:
-    """Drop what a regular file held; devices and pipes are left alone.
+def empty_file(file: int | Path) -> None:
+    """Drop what a regular file, given by path or descriptor, held; devices and pipes are left alone.
 
     Raises:
         OSError: the file system refuses.
     """
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.ftruncate(descriptor, 0)
+    if stat.S_ISREG(os.stat(file).st_mode):
+        os.truncate(file, 0)
