@@ -1,0 +1,215 @@
+"""How fast is a recorded video tracked, with how much memory, and how soon is the first frame there?
+
+    python -m benchmarks.end_to_end CLIP [--camera CAMERA.json] [--loop N_FRAMES] [--starts N]
+
+The clip goes the way of the command line's ``process``: decoded ahead in a thread, tracked, recorded as
+JSON lines. Frames a second count from the opened source to the last line written; process() is the tracking
+alone. CPU time is that of all threads, decoding included. Memory is what the system holds for this
+process (resident set). With --loop the clip is repeated up to so many frames and memory is printed every
+1,000; the slope is a straight line through the second half, and flat is what it should be.
+
+Start-up is the time from starting ``python run_live.py --source demo --record FILE`` to the first frame in
+the file, as a person at a shell has it; the median of several starts. Without the demo clip in this
+checkout the given clip takes its place.
+
+Results of several machines are in RESULTS.md.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from benchmarks.measure import Duration, describe_machine, print_json, print_table, summarize
+from tracker import HandTracker, open_source
+from tracker.cameras import load_camera
+from tracker.runtime.loops import run_recorded
+from tracker.runtime.outputs import Outputs
+from tracker.sinks.recording import RecordingSink
+from tracker.sources import DEMO_LOCATION, MODELS_DIRECTORY
+from tracker.structs import Frame, TrackedFrame
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MEMORY_EVERY_FRAMES = 1_000
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Args:
+    """Track a recorded clip as the command line does, and measure the whole."""
+
+    clip: tyro.conf.Positional[Path]
+    """A video file."""
+    camera: Path | None = None
+    """Calibration of the clip's camera, a JSON file."""
+    loop: int | None = None
+    """Repeat the clip until this many frames were tracked; 20,000 shows whether memory grows."""
+    warm_up: int = 10
+    """Frames at the start whose tracking time does not count."""
+    starts: int = 5
+    """How often to start the program; 0 leaves start-up out."""
+
+
+class RepeatedFile:
+    """A clip read again and again, its indices and times running on, until ``frames`` were given."""
+
+    live = False
+
+    def __init__(self, clip: Path, camera: Path | None, frames: int | None) -> None:
+        self.name = str(clip)
+        self._camera = load_camera(camera) if camera is not None else None
+        self._frames = frames
+        self._file = open_source(clip, camera=self._camera)
+        self.frame_count = frames or self._file.frame_count
+        self.frame_rate_hz = self._file.frame_rate_hz
+
+    def __iter__(self) -> Iterator[Frame]:
+        given, offset_s = 0, 0.0
+        while True:
+            time_s = 0.0
+            for frame in self._file:
+                time_s = frame.capture_time_s + offset_s
+                yield replace(frame, index=given, capture_time_s=time_s)
+                given += 1
+                if given == self._frames:
+                    return
+            if self._frames is None:
+                return
+            offset_s = time_s + 1.0 / (self.frame_rate_hz or 30.0)
+            self._file = open_source(self.name, camera=self._camera)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+
+class Run:
+    """Watches one run over a source: what each frame took, and the memory as it goes."""
+
+    def __init__(self) -> None:
+        self.process_s: list[float] = []
+        self.memory_mb: list[tuple[int, float]] = []
+
+    def observe(self, tracked: TrackedFrame, took_s: float) -> None:
+        """Keep what one frame took."""
+        self.process_s.append(took_s)
+        if len(self.process_s) % MEMORY_EVERY_FRAMES == 0:
+            self.memory_mb.append((len(self.process_s), resident_mb()))
+            print(f"{len(self.process_s):7d} frames  {self.memory_mb[-1][1]:7.1f} MB", flush=True)
+
+    def slope_mb(self) -> float | None:
+        """Growth in MB per 1,000 frames over the second half; None for too few readings."""
+        half = self.memory_mb[len(self.memory_mb) // 2 :]
+        if len(half) < 3:
+            return None
+        frames, memory = zip(*half, strict=True)
+        return float(np.polyfit(frames, memory, 1)[0] * MEMORY_EVERY_FRAMES)
+
+
+def track_clip(args: Args, recording: Path) -> tuple[Run, dict[str, float | int | None]]:
+    """Track the clip, recording to ``recording``; returns what was watched and the totals."""
+    run = Run()
+    with HandTracker() as tracker:
+        source = RepeatedFile(args.clip, args.camera, args.loop)
+        sink = RecordingSink(recording, overwrite=True)
+        before_mb = resident_mb()
+        cpu_s, wall_s = time.process_time(), time.perf_counter()
+        with Outputs([sink], source=source.name, backend=tracker.config.backend) as outputs:
+            run_recorded(source, tracker.process, outputs, run.observe)
+        wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+        source.close()
+    frames = len(run.process_s)
+    return run, {
+        "frames": frames,
+        "frames_per_s": frames / wall_s,
+        "cpu_ms_per_frame": cpu_s / frames * 1e3,
+        "memory_at_start_mb": before_mb,
+        "memory_peak_mb": peak_mb(),
+        "memory_growth_mb_per_1000_frames": run.slope_mb(),
+        "recorded_bytes_per_frame": recording.stat().st_size / frames,
+    }
+
+
+def start_up_s(location: str, folder: Path) -> float:
+    """From starting the program to the first whole frame in its recording."""
+    recording = folder / "start.jsonl"
+    recording.unlink(missing_ok=True)
+    command = [sys.executable, "run_live.py", "--source", location, "--record", str(recording)]
+    start = time.perf_counter()
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as program:
+        while not (recording.exists() and recording.read_bytes().count(b"\n") >= 2):
+            if program.poll() not in (None, 0) or time.perf_counter() - start > START_TIMEOUT_S:
+                program.kill()
+                sys.exit(f"{' '.join(command)} recorded no frame: {program.communicate()[1]}")
+            time.sleep(0.002)
+        took_s = time.perf_counter() - start
+        program.kill()
+    return took_s
+
+
+def resident_mb() -> float:
+    """Memory the system holds for this process now; NaN where it cannot be asked."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("nan")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def peak_mb() -> float:
+    """The most memory this process ever had; NaN where it cannot be asked."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def print_report(
+    process: dict[str, float], totals: dict[str, float | int | None], starts: Sequence[float]
+) -> None:
+    """The tables a person reads."""
+    print("  ".join(f"{key} {value}" for key, value in describe_machine().items()))
+    print_table(["process()", "p50 ms", "p95 ms", "p99 ms"], [["", *list(process.values())[:3]]])
+    print_table(
+        ["whole run", ""], [[key, value if value is not None else "-"] for key, value in totals.items()]
+    )
+    if starts:
+        times = [float(np.median(starts)), min(starts), max(starts)]
+        print_table(["start to first frame", "median s", "least s", "most s"], [["", *times]])
+
+
+def main() -> None:
+    args = tyro.cli(Args, description=__doc__)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run, totals = track_clip(args, folder / "clip.jsonl")
+        counted = [Duration(took_s, 0.0) for took_s in run.process_s[args.warm_up :]]
+        process = {key: value for key, value in summarize(counted).items() if key != "cpu_ms"}
+        demo = (MODELS_DIRECTORY / "demo.mp4").exists()
+        location = DEMO_LOCATION if demo else str(args.clip.resolve())
+        starts = [start_up_s(location, folder) for _ in range(args.starts)]
+    print_report(process, totals, starts)
+    print_json(
+        "end_to_end",
+        {
+            "clip": args.clip.name,
+            "process": process,
+            **totals,
+            "memory_mb": run.memory_mb,
+            "start_source": "demo" if demo else args.clip.name,
+            "start_s": starts,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
