@@ -48,7 +48,7 @@ def place_hand(estimate: HandEstimate, camera: Camera, *, hand_scale: float = 1.
         hand_scale: factor on the estimate's bone lengths.
 
     Raises:
-        PlacementError: fewer than 6 joints have a ray, or the rays meet behind the camera.
+        PlacementError: fewer than 6 joints have a ray, none counts, or the rays meet behind the camera.
     """
     rays = camera.unproject(estimate.joints_px)
     relative_m = estimate.joints_from_wrist_m * hand_scale
@@ -56,6 +56,8 @@ def place_hand(estimate: HandEstimate, camera: Camera, *, hand_scale: float = 1.
     if in_view.sum() < MIN_JOINTS_IN_VIEW:
         raise PlacementError(f"only {in_view.sum()} joints have a ray; {MIN_JOINTS_IN_VIEW} are needed")
     weights = estimate.joint_scores[in_view]
+    if not weights.sum() > 0:
+        raise PlacementError("the scores of all joints in view are zero")
     wrist_m, weights, information = closest_to_rays(relative_m[in_view], rays[in_view], weights)
     joints_m = relative_m + wrist_m
     if not np.isfinite(joints_m).all() or ((joints_m[in_view] * rays[in_view]).sum(-1) <= 0).any():
@@ -121,6 +123,7 @@ def position_covariance(
 
 
 def weighted_rms(errors_px: FloatArray, weights: FloatArray) -> float:
-    """Root of the weighted mean square length of errors (N, 2)."""
+    """Root of the weighted mean square length of errors (N, 2), leaving out joints without an image."""
     squares = (errors_px**2).sum(axis=-1)
-    return float(np.sqrt((weights * squares).sum() / max(float(weights.sum()), 1e-12)))
+    weights = np.where(np.isfinite(squares), weights, 0.0)
+    return float(np.sqrt((weights * np.nan_to_num(squares)).sum() / max(float(weights.sum()), 1e-12)))
