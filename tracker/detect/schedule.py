@@ -40,10 +40,10 @@ class PalmSchedule:
 
     def squares(self, camera: Camera, live_hands: int) -> list[HandBox]:
         """Squares to look at now, none when ``live_hands`` are all there can be."""
+        self._empty_frames = 0 if live_hands else self._empty_frames + 1
         if live_hands >= self._max_hands:
             return []
         squares = squares_of(camera)
-        self._empty_frames = 0 if live_hands else self._empty_frames + 1
         if self._empty_frames > MAX_FULL_PASS_GAP_FRAMES:
             self._empty_frames = 0
             return squares

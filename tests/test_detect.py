@@ -1,0 +1,280 @@
+"""Detection: the published networks' own results, and the rules around them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seen_hands import CAMERA, detection_of, hand_on_ray
+
+from tracker.cameras import pinhole_from_fov
+from tracker.crops import AffineCrop, make_crop
+from tracker.detect import new_hand_boxes
+from tracker.detect.landmarks import INPUT_SAMPLES, LandmarkReader, LandmarkReading, box_around
+from tracker.detect.palm import (
+    Palm,
+    PalmFinder,
+    _anchors,
+    box_iou,
+    letterbox_square,
+    suppress_overlaps,
+    wrap_angle,
+)
+from tracker.detect.schedule import MAX_FULL_PASS_GAP_FRAMES, PalmSchedule, squares_of
+from tracker.joints import FloatArray
+from tracker.networks.onnx_session import OnnxNetwork
+from tracker.rotations import rotation_from_vector
+from tracker.structs import HandBox, ImageArray
+
+PICTURES = ("test1.jpg", "test2.jpg", "test3.jpg", "test4.jpg", "test5.jpg")
+
+
+# Parity with the published pipeline.
+
+
+@pytest.fixture(scope="module")
+def published(shared: Path) -> dict[str, Any]:
+    """MediaPipe's own results, see ../shared/reference/README.md."""
+    path = shared / "reference" / "mediapipe" / "landmarks.json"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} in the reference data")
+    return dict(json.loads(path.read_text()))
+
+
+@pytest.fixture(scope="module")
+def networks() -> tuple[PalmFinder, LandmarkReader]:
+    pytest.importorskip("onnxruntime")
+    palm, landmark = OnnxNetwork("palm_detection_full"), OnnxNetwork("hand_landmark_full")
+    return PalmFinder(palm), LandmarkReader(landmark, crop_kind="affine")
+
+
+def read_jpeg(path: Path) -> ImageArray:
+    """Pixels as OpenCV decodes them, which Pillow does too: both use libjpeg's own upsampling."""
+    image = pytest.importorskip("PIL.Image", reason="only Pillow decodes JPEG as the reference did")
+    return np.array(image.open(path).convert("RGB"))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_letterboxed_picture_gives_the_published_palms_and_hands(
+    name: str, shared: Path, published: dict[str, Any], networks: tuple[PalmFinder, LandmarkReader]
+) -> None:
+    finder, reader = networks
+    image = read_jpeg(shared / "data" / "hamer" / "example_data" / name)
+    height, width = image.shape[:2]
+    camera = pinhole_from_fov(width, height, 65.0)
+    palms = finder.find(image, [letterbox_square(camera)], camera)
+    crops = [make_crop("affine", palm.hand_box(), INPUT_SAMPLES, camera) for palm in palms]
+    readings = [reader.read(image, crop) for crop in crops]
+    hands = [pair for pair in zip(readings, crops, strict=True) if pair[0].presence >= 0.5]
+
+    scores = [palm["score"] for palm in published["palms"][f"hamer/{name}"]["palms"]]
+    assert [palm.score for palm in palms] == pytest.approx(scores, abs=1e-3)
+    expected = next(picture for picture in published["images"] if picture["name"] == name)["hands"]
+    assert len(hands) == len(expected)
+    for hand in expected:
+        joints_px = np.array(hand["landmarks_px"])[:, :2]
+        reading, crop = min(hands, key=lambda pair: float(np.abs(pair[0].joints_px - joints_px).max()))
+        assert_as_published(reading, crop, hand, joints_px)
+
+
+def assert_as_published(
+    reading: LandmarkReading, crop: Any, hand: dict[str, Any], joints_px: FloatArray
+) -> None:
+    assert np.abs(reading.joints_px - joints_px).max() < 1.0
+    assert isinstance(crop, AffineCrop)
+    turn = rotation_from_vector(np.array([0.0, 0.0, crop.box.rotation_rad]))
+    assert np.abs(reading.joints_in_crop_m @ turn.T - np.array(hand["world_m"])).max() < 1e-3
+    # Its label is for mirrored pictures, so "Left" is a right hand here.
+    p_label = reading.p_right if hand["label"] == "Left" else 1.0 - reading.p_right
+    assert p_label == pytest.approx(hand["score"], abs=2e-3)
+
+
+def test_an_empty_picture_has_no_palms(networks: tuple[PalmFinder, LandmarkReader]) -> None:
+    image = np.full((480, 640, 3), 90, np.uint8)
+    assert networks[0].find(image, squares_of(CAMERA), CAMERA) == []
+    assert networks[0].find(image, [], CAMERA) == []
+    box = HandBox(np.array([320.0, 240.0]), 200.0, 0.0)
+    assert networks[1].confirm(image, box, CAMERA) is None
+
+
+# Palms.
+
+
+def palm_at(x: float, y: float, score: float, *, size_px: float = 50.0, turn_rad: float = 0.0) -> Palm:
+    """A palm whose wrist-to-middle direction is turned clockwise from up."""
+    up = np.array([np.sin(turn_rad), -np.cos(turn_rad)])
+    keypoints = np.array([x, y]) + np.linspace(-0.4, 0.4, 7)[[0, 3, 6, 4, 2, 1, 5], None] * size_px * up
+    return Palm(score, np.array([x, y, size_px, size_px]), keypoints)
+
+
+def test_there_are_2016_anchors_in_the_published_order() -> None:
+    anchors = _anchors()
+    assert anchors.shape == (2016, 2)
+    np.testing.assert_allclose(anchors[:4] * 24, [[0.5, 0.5], [0.5, 0.5], [1.5, 0.5], [1.5, 0.5]])
+    np.testing.assert_allclose(anchors[48] * 24, [0.5, 1.5])
+    np.testing.assert_allclose(anchors[24 * 24 * 2 - 1] * 24, [23.5, 23.5])
+    np.testing.assert_allclose(anchors[24 * 24 * 2 : 24 * 24 * 2 + 7] * 12, [[0.5, 0.5]] * 6 + [[1.5, 0.5]])
+    np.testing.assert_allclose(anchors[-1] * 12, [11.5, 11.5])
+
+
+def test_what_the_network_says_of_a_square_is_undone_to_pixels_of_the_picture() -> None:
+    """Anchor 48 lies half a cell from the left, one and a half from the top; a cell is 8 of 192 samples."""
+
+    def network(batch: FloatArray) -> dict[str, FloatArray]:
+        boxes, logits = np.zeros((len(batch), 2016, 18)), np.full((len(batch), 2016), -9.0)
+        logits[1, 48] = 2.0
+        boxes[1, 48, :4] = [4.0, -2.0, 24.0, 48.0]
+        boxes[1, 48, 4:] = 8.0
+        return {"boxes_px": boxes, "score_logits": logits}
+
+    finder = PalmFinder(cast(OnnxNetwork, network))
+    squares = [letterbox_square(CAMERA), HandBox(np.array([340.0, 240.0]), 384.0, 0.0)]
+    (palm,) = finder.find(np.zeros((480, 640, 3), np.uint8), squares, CAMERA)
+    left, top, pixels_per_sample = 340 - 192, 240 - 192, 2
+    np.testing.assert_allclose(
+        palm.box_px, [left + (4 + 4) * pixels_per_sample, top + (12 - 2) * pixels_per_sample, 48, 96]
+    )
+    np.testing.assert_allclose(palm.keypoints_px, [[left + 12 * 2, top + 20 * 2]] * 7)
+    assert palm.score == pytest.approx(1 / (1 + np.exp(-2)))
+    assert (
+        PalmFinder(cast(OnnxNetwork, network), min_score=0.9).find(
+            np.zeros((480, 640, 3), np.uint8), squares, CAMERA
+        )
+        == []
+    )
+
+
+def test_overlapping_palms_become_their_mean_weighted_by_score() -> None:
+    merged, alone = suppress_overlaps(
+        [palm_at(108, 100, 0.6), palm_at(300, 100, 0.7), palm_at(100, 100, 0.9)]
+    )
+    assert (merged.score, alone.score) == (0.9, 0.7)
+    np.testing.assert_allclose(merged.box_px, [(0.9 * 100 + 0.6 * 108) / 1.5, 100, 50, 50])
+    expected = (0.9 * palm_at(100, 100, 1).keypoints_px + 0.6 * palm_at(108, 100, 1).keypoints_px) / 1.5
+    np.testing.assert_allclose(merged.keypoints_px, expected)
+
+
+def test_palms_that_overlap_little_both_stay_best_first() -> None:
+    apart = suppress_overlaps([palm_at(100, 100, 0.6), palm_at(135, 100, 0.8)])
+    assert [palm.score for palm in apart] == [0.8, 0.6]
+    assert suppress_overlaps([]) == []
+
+
+def test_a_palm_without_extent_is_kept_once() -> None:
+    assert len(suppress_overlaps([palm_at(10, 10, 0.9, size_px=0.0)])) == 1
+
+
+@given(st.lists(st.floats(-50, 50), min_size=4, max_size=4), st.floats(1, 40), st.floats(1, 40))
+def test_overlap_is_symmetric_and_one_only_for_itself(at: list[float], width: float, height: float) -> None:
+    a, b = np.array([*at[:2], width, height]), np.array([*at[2:], height, width])
+    assert box_iou(a, b) == pytest.approx(box_iou(b, a))
+    assert 0.0 <= box_iou(a, b) <= 1.0 + 1e-12 and box_iou(a, a) == pytest.approx(1.0)
+    beside = a + np.array([0.5 * width, 0, 0, 0])
+    assert box_iou(a, beside) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("turn_rad", [0.0, 0.5, np.pi / 2, -3.0])
+def test_the_hand_lies_ahead_of_its_palm(turn_rad: float) -> None:
+    box = palm_at(200, 150, 0.9, turn_rad=turn_rad).hand_box()
+    assert box.rotation_rad == pytest.approx(turn_rad) and box.size_px == pytest.approx(2.6 * 50)
+    ahead = 0.5 * 50 * np.array([np.sin(turn_rad), -np.cos(turn_rad)])
+    np.testing.assert_allclose(box.center_px, np.array([200, 150]) + ahead)
+
+
+@given(st.floats(-50, 50))
+def test_a_wrapped_angle_is_the_same_turn(angle: float) -> None:
+    wrapped = wrap_angle(angle)
+    assert -np.pi <= wrapped < np.pi
+    assert np.exp(1j * wrapped) == pytest.approx(np.exp(1j * angle), abs=1e-9)
+
+
+# Where a hand is looked for next.
+
+
+@given(st.floats(-3, 3), st.floats(0.3, 3), st.floats(-500, 500), st.floats(-500, 500))
+def test_the_box_around_a_hand_turns_grows_and_moves_with_it(
+    turn_rad: float, scale: float, x: float, y: float
+) -> None:
+    joints = CAMERA.project(hand_on_ray(CAMERA, 0.5, 0.5))
+    rotation = rotation_from_vector(np.array([0.0, 0.0, turn_rad]))[:2, :2]
+    moved = scale * joints @ rotation.T + [x, y]
+    box, other = box_around(joints), box_around(moved)
+    np.testing.assert_allclose(other.center_px, scale * rotation @ box.center_px + [x, y], atol=1e-6)
+    assert other.size_px == pytest.approx(scale * box.size_px)
+    assert wrap_angle(other.rotation_rad - box.rotation_rad - turn_rad) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_box_around_a_hand_holds_it_and_points_along_its_fingers() -> None:
+    joints = CAMERA.project(hand_on_ray(CAMERA, 0.5, 0.5))
+    box = box_around(joints)
+    assert abs(box.rotation_rad) < 0.2  # fingers up
+    assert np.abs(joints - box.center_px).max() < box.size_px / 2
+
+
+def test_a_palm_on_a_hand_already_seen_is_not_looked_at_again() -> None:
+    seen = detection_of(hand_on_ray(CAMERA, 0.3, 0.5))
+    x, y = seen.box.center_px
+    size_px = seen.box.size_px / 2.6
+    on_it, elsewhere = palm_at(x, y + size_px / 2, 0.9, size_px=size_px), palm_at(500, 200, 0.6, size_px=40)
+    boxes = new_hand_boxes([on_it, elsewhere], [seen], 2)
+    np.testing.assert_allclose([box.center_px for box in boxes], [[500, 180]])
+    assert len(new_hand_boxes([on_it, on_it], [], 2)) == 1
+    assert new_hand_boxes([elsewhere], [seen], 0) == []
+
+
+# Where palms are looked for.
+
+
+def covered(squares: Sequence[HandBox], width: int, height: int) -> bool:
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+    inside = [(np.abs(grid - square.center_px) <= square.size_px / 2).all(axis=-1) for square in squares]
+    return bool(np.any(inside, axis=0).all())
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (480, 640), (500, 500), (900, 200), (501, 500)])
+def test_the_squares_cover_the_picture_with_and_without_the_letterbox(size: tuple[int, int]) -> None:
+    squares = squares_of(pinhole_from_fov(*size, 65.0))
+    assert covered(squares[:1], *size)
+    assert len(squares) == 1 or covered(squares[1:], *size)
+    assert all(square.size_px == min(size) and square.rotation_rad == 0 for square in squares[1:])
+
+
+def test_the_first_frame_is_looked_at_in_full_and_later_ones_a_square_at_a_time() -> None:
+    schedule, everywhere = PalmSchedule(2), len(squares_of(CAMERA))
+    assert len(schedule.squares(CAMERA, 0)) == everywhere
+    for _ in range(10):
+        assert len(schedule.squares(CAMERA, 1)) == 1
+
+
+def test_while_one_hand_is_missing_every_square_has_its_turn() -> None:
+    schedule = PalmSchedule(2)
+    looked = [schedule.squares(CAMERA, 1)[0].center_px.tolist() for _ in squares_of(CAMERA)]
+    assert sorted(looked) == sorted(square.center_px.tolist() for square in squares_of(CAMERA))
+
+
+@pytest.mark.parametrize("live_hands", [2, 3])
+def test_with_all_hands_live_nothing_is_looked_at(live_hands: int) -> None:
+    schedule = PalmSchedule(2)
+    assert schedule.squares(CAMERA, live_hands) == []
+
+
+def test_without_any_hand_a_full_pass_comes_back_after_the_gap() -> None:
+    schedule, everywhere = PalmSchedule(2), len(squares_of(CAMERA))
+    schedule.squares(CAMERA, 0)
+    counts = [len(schedule.squares(CAMERA, 0)) for _ in range(2 * MAX_FULL_PASS_GAP_FRAMES + 2)]
+    once = [1] * MAX_FULL_PASS_GAP_FRAMES + [everywhere]
+    assert counts == once + once
+
+
+def test_the_gap_is_counted_from_the_last_frame_with_a_hand() -> None:
+    schedule, everywhere = PalmSchedule(2), len(squares_of(CAMERA))
+    schedule.squares(CAMERA, 0)
+    for _ in range(MAX_FULL_PASS_GAP_FRAMES):
+        schedule.squares(CAMERA, 0)
+    schedule.squares(CAMERA, 2)
+    counts = [len(schedule.squares(CAMERA, 0)) for _ in range(MAX_FULL_PASS_GAP_FRAMES + 1)]
+    assert counts == [1] * MAX_FULL_PASS_GAP_FRAMES + [everywhere]
