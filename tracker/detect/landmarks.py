@@ -19,6 +19,10 @@ INPUT_SAMPLES = 224
 REGION_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 REGION_SCALE = 2.0
 REGION_SHIFT = -0.1
+DEPTH_PER_PIXEL = 1 / 0.4
+"""Depth of the published landmarks, in pixels, for each unit of the network's third coordinate."""
+IMAGE_SHAPE_SHARE = 0.7
+"""Weight of the landmarks' own shape against the world landmarks' (see ``combined_shape``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +31,10 @@ class LandmarkReading:
 
     joints_px: FloatArray
     """(21, 2) in the picture; NaN where the crop reaches beyond the lens."""
-    joints_in_crop_m: FloatArray
-    """(21, 3) in the crop's axes, about the hand's centre."""
+    world_joints_m: FloatArray
+    """(21, 3) in the crop's axes, about the hand's centre, as the network's world output gives them."""
+    shape_m: FloatArray
+    """(21, 3) likewise, from both of the network's outputs."""
     presence: float
     p_right: float
 
@@ -46,9 +52,12 @@ class LandmarkReader:
     def read(self, image_rgb: ImageArray, crop: Crop) -> LandmarkReading:
         """The network's reading of one crop."""
         outputs = self._network(sample_crop(image_rgb, crop)[None])
+        landmarks = outputs["landmarks_px"][0].astype(np.float64)
+        world_joints_m = outputs["world_landmarks_m"][0].astype(np.float64)
         return LandmarkReading(
-            joints_px=crop.image_from_crop(outputs["landmarks_px"][0, :, :2].astype(np.float64)),
-            joints_in_crop_m=outputs["world_landmarks_m"][0].astype(np.float64),
+            joints_px=crop.image_from_crop(landmarks[:, :2]),
+            world_joints_m=world_joints_m,
+            shape_m=combined_shape(landmarks, world_joints_m),
             presence=float(outputs["presence"][0]),
             p_right=float(outputs["right_probability"][0]),
         )
@@ -61,7 +70,7 @@ class LandmarkReader:
         reading = self.read(image_rgb, crop)
         if not reading.presence >= self._min_presence or not np.isfinite(reading.joints_px).all():
             return None
-        joints_m = reading.joints_in_crop_m @ crop.camera_from_crop.T
+        joints_m = reading.shape_m @ crop.camera_from_crop.T
         return HandDetection(
             box=box_around(reading.joints_px),
             p_right=reading.p_right,
@@ -74,6 +83,20 @@ class LandmarkReader:
             ),
             expected_track_id=expected_track_id,
         )
+
+
+def combined_shape(landmarks: FloatArray, world_joints_m: FloatArray) -> FloatArray:
+    """The hand (21, 3) in metres about its centre, from both outputs of the network.
+
+    The landmarks (21, 3), x and y in crop pixels and a depth, agree with the picture but have no scale; the
+    world landmarks (21, 3) have one but bend otherwise. They err in different ways, so a weighted mean, after
+    the scale that fits the first to the second best, beats either: benchmarks/RESULTS.md has the figures.
+    """
+    shape = landmarks * (1.0, 1.0, DEPTH_PER_PIXEL)
+    shape -= shape.mean(axis=0)
+    world = world_joints_m - world_joints_m.mean(axis=0)
+    scale = (shape * world).sum() / max(float((shape * shape).sum()), 1e-12)
+    return np.asarray(world + IMAGE_SHAPE_SHARE * (scale * shape - world))
 
 
 def box_around(joints_px: FloatArray) -> HandBox:
