@@ -32,7 +32,7 @@ class TracksConfig:
     """A detection whose joints lie closer than this share of another's box to its bones, in the mean, is
     that hand. In recorded clips ghosts on a hand measured below 0.02, touching hands above 0.15."""
     rejoin_distance: float = 0.5
-    """A new detection within this share of a coasting track's box continues it."""
+    """A new detection within this share of the box of a track without one continues it."""
     size_memory: int = 60
     """Frames over which a hand's size is the median."""
     sides: SideConfig = field(default_factory=SideConfig)
@@ -98,17 +98,17 @@ class Track:
         )
 
     def coast(self, time_s: float, memory_s: float) -> TrackedHand | None:
-        """The hand moved on with its fading velocity; None before it was ever placed."""
-        if self.hand is None:
+        """The hand moved on with its fading velocity; None before it was ever placed, or without memory."""
+        if self.hand is None or memory_s <= 0:
             return None
-        unseen_s = time_s - self.seen_at_s
+        unseen_s = max(time_s - self.seen_at_s, 0.0)
         # A velocity that fades with e^(-t / memory) carries the hand memory (1 - e^(-t / memory)) of it.
         reach_s = memory_s * (1.0 - np.exp(-unseen_s / memory_s))
         velocity = self.hand.velocity_m_per_s.mean(axis=0)
         joints = self.hand.pose.joints_in_camera_m + reach_s * velocity
         return replace(
             self.hand,
-            score=self.presence * (1.0 - unseen_s / (2 * memory_s)),
+            score=self.presence * max(1.0 - unseen_s / (2 * memory_s), 0.0),
             unseen_s=unseen_s,
             pose=replace(self.hand.pose, joints_in_camera_m=joints),
             velocity_m_per_s=self.hand.velocity_m_per_s * (1.0 - reach_s / memory_s),
@@ -173,10 +173,9 @@ class Tracks:
         if self._time_s is not None and abs(time_s - self._time_s) > self._config.reset_gap_s:
             self._tracks = []
         # A frame's own duration never ends a track: at 10 frames/s one miss is 0.1 s.
+        last_s = time_s if self._time_s is None else self._time_s
         self._tracks = [
-            track
-            for track in self._tracks
-            if (self._time_s or time_s) - track.seen_at_s <= self._config.max_unseen_s
+            track for track in self._tracks if last_s - track.seen_at_s <= self._config.max_unseen_s
         ]
 
     def _without_duplicates(self, detections: Sequence[HandDetection], time_s: float) -> list[HandDetection]:
@@ -201,15 +200,18 @@ class Tracks:
         return sorted(kept, key=detections.index)
 
     def _track_of(self, detection: HandDetection, time_s: float, taken: list[Track]) -> Track:
-        """The track that expected this detection, else a coasting one near by, else a new one."""
+        """The track that expected this detection, else the nearest of those not seen, else a new one."""
         expected = self._find(detection.expected_track_id)
         if expected is not None:
             return expected
-        for track in self._tracks:
+
+        def distance(track: Track) -> float:
             offset = track.expected_box(time_s).center_px - detection.box.center_px
-            near = float(np.linalg.norm(offset)) < self._config.rejoin_distance * track.box.size_px
-            if near and track not in taken and track.seen_at_s != self._time_s:
-                return track
+            return float(np.linalg.norm(offset)) / track.box.size_px
+
+        lost = min((track for track in self._tracks if track not in taken), key=distance, default=None)
+        if lost is not None and distance(lost) < self._config.rejoin_distance:
+            return lost
         track = Track(self._next_id, detection, time_s, self._config)
         self._next_id += 1
         self._tracks.append(track)
