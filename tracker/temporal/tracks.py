@@ -98,8 +98,12 @@ class Track:
         )
 
     def coast(self, time_s: float, memory_s: float) -> TrackedHand | None:
-        """The hand moved on with its fading velocity; None before it was ever placed, or without memory."""
-        if self.hand is None or memory_s <= 0:
+        """The hand moved on with its fading velocity; None where there is nothing to go on from.
+
+        That is so before it was ever placed, without memory, and when the other hand has since turned out
+        to be of this side: the pose was then read as that of the wrong hand.
+        """
+        if self.hand is None or memory_s <= 0 or self.hand.pose.side is not self.side:
             return None
         unseen_s = max(time_s - self.seen_at_s, 0.0)
         # A velocity that fades with e^(-t / memory) carries the hand memory (1 - e^(-t / memory)) of it.
