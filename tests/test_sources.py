@@ -253,6 +253,25 @@ def test_closing_from_another_thread_ends_the_iteration(tmp_path):
     assert seen == [0]
 
 
+def test_many_threads_may_close_at_once(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", frames=10)
+    for _ in range(20):
+        source = open_source(path)
+        next(iter(source))
+        together = threading.Barrier(4)
+
+        def close(source=source, together=together) -> None:
+            together.wait()
+            source.close()
+
+        closers = [threading.Thread(target=close) for _ in range(4)]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
+        assert list(source) == []
+
+
 def test_the_camera_object_changes_only_with_the_picture_size(tmp_path):
     parts = [write_video(tmp_path / f"{k}.ts", size=(96 * k, 64 * k)).read_bytes() for k in (1, 2)]
     (tmp_path / "both.ts").write_bytes(parts[0] + parts[1])

@@ -1,5 +1,7 @@
 """Recorded video: every picture once, none dropped, decoded and converted ahead in a thread."""
 
+import os
+import threading
 from collections.abc import Generator, Iterator
 from itertools import chain
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 FRAMES_AHEAD = 3
 """At 1080p each waiting frame holds 6 MB."""
+MAX_DECODER_THREADS = 4
+"""Each holds pictures of its own; FFmpeg's choice on 16 cores would take 150 MB more at 1080p."""
 UNKNOWN_FRAME_RATE_HZ = 30.0
 """Spaces pictures that carry no time in a file that states no rate."""
 SHORTFALL_S = 1.0
@@ -55,10 +59,12 @@ class VideoFile:
     ) -> None:
         self.name = str(path)
         self._max_frames = max_frames
+        self._closing = threading.RLock()
         self._container = _open(Path(path))
         try:
             self._stream = find_video_stream(self._container, self.name)
             self._stream.thread_type = "AUTO"
+            self._stream.codec_context.thread_count = min(MAX_DECODER_THREADS, os.cpu_count() or 1)
             self._pictures = decode_pictures(self._container, self._stream, self.name)
             self._first = _first_picture(self._pictures, self.name)
             self._upright = UprightPictures(cameras or CameraChoice())
@@ -78,8 +84,9 @@ class VideoFile:
 
     def close(self) -> None:
         """End the iteration and release the file; safe to call twice and from another thread."""
-        if self._ahead.close():
-            self._container.close()
+        with self._closing:  # PyAV lets go of the interpreter while it frees; two at once would free twice
+            if self._ahead.close():
+                self._container.close()
 
     def _frames(self) -> Generator[Frame, None, None]:
         """Runs in the read-ahead thread, the only one that touches the container meanwhile."""
