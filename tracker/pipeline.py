@@ -8,7 +8,7 @@ from tracker.errors import UsageError
 from tracker.placement import place_hands
 from tracker.pose import PoseBackend, load_pose_backend
 from tracker.structs import Frame, TrackedFrame, TrackedHand
-from tracker.temporal.prediction import predict_hand
+from tracker.temporal.prediction import MAX_LEAD_S, predict_hand
 from tracker.temporal.tracks import Tracks, TracksConfig
 from tracker.timing import StageTimer
 
@@ -31,6 +31,7 @@ class HandTracker:
     Use it for one source at a time, from one thread; ``close`` or a ``with`` statement frees its threads.
 
     Raises:
+        UsageError: the lead time is negative.
         UnknownNameError: no such backend.
         MissingDependencyError: the backend or the light networks need a package that is not installed.
     """
@@ -43,11 +44,12 @@ class HandTracker:
         detector: Detector | None = None,
     ) -> None:
         self.config = config or TrackerConfig()
+        if not self.config.lead_s >= 0:
+            raise UsageError(f"the lead time is {self.config.lead_s} s; it cannot be negative")
+        self._lead_s = min(self.config.lead_s, MAX_LEAD_S)
         self._backend = backend or load_pose_backend(self.config.backend)
         self._detector = detector or load_detector(self.config.detector)
         self._tracks = Tracks(self.config.tracks)
-        if self.config.lead_s < 0:
-            raise UsageError(f"the lead time is {self.config.lead_s} s; it cannot be negative")
 
     def process(self, frame: Frame) -> TrackedFrame:
         """The hands in ``frame``, in metres in its camera's frame."""
@@ -63,11 +65,11 @@ class HandTracker:
             poses = place_hands(estimates, observed, frame.camera)
         with timer.stage("temporal"):
             hands = self._tracks.update(observed, poses, frame.capture_time_s)
-            published = publish(frame, hands, self.config.lead_s)
+            published = publish(frame, hands, self._lead_s)
         return TrackedFrame(
             frame_index=frame.index,
             capture_time_s=frame.capture_time_s,
-            valid_at_s=frame.capture_time_s + self.config.lead_s,
+            valid_at_s=frame.capture_time_s + self._lead_s,
             hands=published,
             stage_durations_s=timer.durations_s,
         )
