@@ -182,7 +182,7 @@ steps_s = st.sampled_from([1 / 30, 1 / 30, 1 / 30, 0.0, -0.02, -0.3, 0.1, 0.3, 0
 sights = st.tuples(steps_s, st.booleans(), st.booleans(), st.floats(0.0, 1.0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(sights, max_size=12), st.sampled_from([0.0, 0.15]))
 def test_whatever_the_times_and_losses_hands_are_finite_and_unlike(
     sequence: list[tuple[float, bool, bool, float]], max_unseen_s: float
