@@ -19,6 +19,8 @@ INPUT_SAMPLES = 224
 REGION_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 REGION_SCALE = 2.0
 REGION_SHIFT = -0.1
+MIN_BOX_PX = 8.0
+"""A smaller hand cannot be read again."""
 DEPTH_PER_PIXEL = 1 / 0.4
 """Depth of the published landmarks, in pixels, for each unit of the network's third coordinate."""
 IMAGE_SHAPE_SHARE = 0.7
@@ -70,9 +72,12 @@ class LandmarkReader:
         reading = self.read(image_rgb, crop)
         if not reading.presence >= self._min_presence or not np.isfinite(reading.joints_px).all():
             return None
+        box = box_around(reading.joints_px)
+        if box.size_px < MIN_BOX_PX:
+            return None
         joints_m = reading.shape_m @ crop.camera_from_crop.T
         return HandDetection(
-            box=box_around(reading.joints_px),
+            box=box,
             p_right=reading.p_right,
             presence=reading.presence,
             estimate=HandEstimate(

@@ -41,7 +41,7 @@ class BackgroundSink:
         self._mailbox.put((self._info, tracked, frame))
 
     def notify(self, state: str) -> None:
-        """File-like sinks keep no states; nothing to do."""
+        """A video keeps no states, and videos are what runs in the background; nothing to do."""
 
     def close(self) -> None:
         """Let the sink finish the frame that waits, then close it.
