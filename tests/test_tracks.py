@@ -248,3 +248,18 @@ def test_a_changed_side_starts_the_filter_again() -> None:
         if index and hand.pose.side is Side.RIGHT:
             break
     np.testing.assert_array_equal(hand.velocity_m_per_s, 0.0)
+
+
+def test_a_hand_that_jumps_leaves_no_ghost_beside_as_many_hands_as_there_can_be() -> None:
+    scene = Scene()
+    scene.step(0.0, detection_of(LEFT_HAND, side=Side.LEFT), detection_of(RIGHT_HAND))
+    far = hand_on_ray(CAMERA, 0.7, 0.1)
+    hands = scene.step(1 / 30, detection_of(LEFT_HAND, side=Side.LEFT), detection_of(far))
+    assert [hand.track_id for hand in hands] == [1, 3]
+
+
+def test_a_picture_of_another_size_begins_new_tracks() -> None:
+    scene = Scene()
+    scene.step(0.0, detection_of(RIGHT_HAND))
+    smaller = CAMERA.resized(320, 240)
+    assert scene.tracks.expected_regions(frame_at(1 / 30, camera=smaller)) == ()
