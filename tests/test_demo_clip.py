@@ -6,9 +6,10 @@ import av
 import numpy as np
 import pytest
 
+import tracker
 from tracker.joints import NUM_JOINTS, FloatArray, Side, bone_lengths, camera_from_wrist
 
-MODELS = Path(__file__).parent.parent / "tracker" / "models"
+MODELS = Path(tracker.__file__).parent / "models"
 SIDES = (Side.LEFT, Side.RIGHT)
 
 

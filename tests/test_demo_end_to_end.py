@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tracker
 from tracker.cli import live
 
-MODELS = Path(__file__).parent.parent / "tracker" / "models"
+MODELS = Path(tracker.__file__).parent / "models"
 FINGERS = slice(5, 21)
 """Index to pinky: the networks' wrist and thumb base lie elsewhere than the rig's."""
 
