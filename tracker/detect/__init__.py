@@ -77,10 +77,15 @@ class HandDetector:
         def confirm(box: HandBox, track_id: int | None = None) -> HandDetection | None:
             return self._reader.confirm(image, box, camera, expected_track_id=track_id)
 
-        awaited = [self._pool.submit(confirm, region.box, region.track_id) for region in regions]
         live_hands = sum(region.unseen_s == 0 for region in regions)
-        palms = self._palms.find(image, self._schedule.squares(camera, live_hands), camera)
-        expected = [seen for future in awaited if (seen := future.result()) is not None]
+        squares = self._schedule.squares(camera, live_hands)
+        # With no palms to find this thread would only wait: it reads the first hand itself.
+        mine = 0 if squares else 1
+        awaited = [self._pool.submit(confirm, region.box, region.track_id) for region in regions[mine:]]
+        palms = self._palms.find(image, squares, camera)
+        read = [confirm(region.box, region.track_id) for region in regions[:mine]]
+        read += [future.result() for future in awaited]
+        expected = [seen for seen in read if seen is not None]
         boxes = new_hand_boxes(palms, expected, self._config.max_hands - len(expected))
         found = [seen for seen in self._pool.map(confirm, boxes) if seen is not None]
         return (*expected, *found)
