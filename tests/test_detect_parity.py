@@ -10,8 +10,8 @@ from PIL import Image
 from seen_hands import CAMERA
 
 from tracker.cameras import pinhole_from_fov
-from tracker.crops import AffineCrop, Crop, make_crop
-from tracker.detect.landmarks import INPUT_SAMPLES, LandmarkReader, LandmarkReading
+from tracker.crops import AffineCrop, Crop
+from tracker.detect.landmarks import LandmarkReader, LandmarkReading
 from tracker.detect.palm import PalmFinder, letterbox_square
 from tracker.detect.schedule import squares_of
 from tracker.joints import FloatArray
@@ -52,9 +52,9 @@ def test_a_letterboxed_picture_gives_the_published_palms_and_hands(
     height, width = image.shape[:2]
     camera = pinhole_from_fov(width, height, 65.0)
     palms = finder.find(image, [letterbox_square(camera)], camera)
-    crops = [make_crop("affine", palm.hand_box(), INPUT_SAMPLES, camera) for palm in palms]
-    readings = [reader.read(image, crop) for crop in crops]
-    hands = [pair for pair in zip(readings, crops, strict=True) if pair[0].presence >= 0.5]
+    prepared = [reader.crop(image, palm.hand_box(), camera) for palm in palms]
+    readings = [(reader.read(crop, samples), crop) for crop, samples in prepared]
+    hands = [pair for pair in readings if pair[0].presence >= 0.5]
 
     scores = [palm["score"] for palm in published["palms"][f"hamer/{name}"]["palms"]]
     assert [palm.score for palm in palms] == pytest.approx(scores, abs=1e-3)
@@ -83,4 +83,4 @@ def test_an_empty_picture_has_no_palms(networks: tuple[PalmFinder, LandmarkReade
     assert networks[0].find(image, squares_of(CAMERA), CAMERA) == []
     assert networks[0].find(image, [], CAMERA) == []
     box = HandBox(np.array([320.0, 240.0]), 200.0, 0.0)
-    assert networks[1].confirm(image, box, CAMERA) is None
+    assert networks[1].confirm(*networks[1].crop(image, box, CAMERA)) is None
