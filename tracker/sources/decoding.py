@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from av import ExitError, FFmpegError, InvalidDataError, Packet, VideoFrame, VideoStream
+from av.sidedata.sidedata import SideDataContainer
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
@@ -56,8 +57,6 @@ class UprightPictures:
 
     def _matrix_of(self, picture: VideoFrame) -> tuple[int, int, int, int]:
         if picture.rotation != self._rotation_deg:
-            # Not on every picture: PyAV's side_data makes a reference cycle, which keeps the whole decoded
-            # picture until the garbage collector runs (1 GB at 1080p).
             self._rotation_deg = picture.rotation
             self._display_matrix = display_matrix(picture)
         return self._display_matrix
@@ -71,7 +70,9 @@ class UprightPictures:
 
 def display_matrix(picture: VideoFrame) -> tuple[int, int, int, int]:
     """How stored pixels are shown: a, b, c, d of ``x' = a x + c y, y' = b x + d y`` (x right, y down)."""
-    stored = picture.side_data.get("DISPLAYMATRIX")
+    # Not `picture.side_data`: that makes a reference cycle, which keeps the whole decoded picture until the
+    # garbage collector happens to run.
+    stored = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # missing in the stub
     if stored is None:
         return (1, 0, 0, 1)
     a, b, _, c, d = np.frombuffer(cast(bytes, stored), np.int32)[:5].tolist()

@@ -55,7 +55,9 @@ class ReadAhead(Generic[Item]):
             self._waiting.clear()
             self._error = None
             self._changed.notify_all()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
+        if self._thread.ident is None:
+            self._items.close()  # it never ran, and would keep what it refers to
+        elif self._thread is not threading.current_thread():
             self._thread.join(JOIN_TIMEOUT_S)
         return not self._thread.is_alive()
 
