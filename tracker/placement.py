@@ -85,12 +85,13 @@ def closest_to_rays(
     (3, 3), the weighted sum of I - d d^T.
     """
     across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
+    pulled = (across @ relative_m[:, :, None])[:, :, 0]
     robust = weights
     for iteration in range(REWEIGHTINGS + 1):
-        information = np.einsum("n,nij->ij", robust, across)
+        information = (robust @ across.reshape(-1, 9)).reshape(3, 3)
         # Rays that are all but parallel leave the range open; a trace of damping keeps the solve finite.
         information += 1e-9 * np.trace(information) * np.eye(3)
-        shift = np.linalg.solve(information, -np.einsum("n,nij,nj->i", robust, across, relative_m))
+        shift: FloatArray = np.asarray(np.linalg.solve(information, -(robust @ pulled)), dtype=np.float64)
         if iteration < REWEIGHTINGS:
             robust = weights * huber_weights(ray_offsets(relative_m + shift, rays))
     return shift, robust, information
@@ -99,12 +100,14 @@ def closest_to_rays(
 def ray_offsets(points_m: FloatArray, rays: FloatArray) -> FloatArray:
     """Distances (N,) in metres of points (N, 3) from their unit rays (N, 3)."""
     along = (points_m * rays).sum(axis=-1, keepdims=True)
-    return np.asarray(np.linalg.norm(points_m - along * rays, axis=-1))
+    offsets = points_m - along * rays
+    return np.asarray(np.sqrt((offsets * offsets).sum(axis=-1)))
 
 
 def huber_weights(residuals: FloatArray) -> FloatArray:
-    """Huber's weights (N,) of residuals (N,), the threshold a multiple of their median."""
-    threshold = HUBER_SCALE * max(float(np.median(residuals)), 1e-9)
+    """Huber's weights (N,) of residuals (N,), the threshold a multiple of their (upper) median."""
+    median = float(np.partition(residuals, len(residuals) // 2)[len(residuals) // 2])
+    threshold = HUBER_SCALE * max(median, 1e-9)
     return np.minimum(1.0, threshold / np.maximum(residuals, 1e-12))
 
 

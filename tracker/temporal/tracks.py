@@ -243,7 +243,10 @@ def separation(a: HandDetection, b: HandDetection) -> float:
 
     The mean distance of one's joints to the other's bones, as a share of the other's box; the smaller of
     the two ways round, since a ghost of two fingers lies on the hand but not the hand on the ghost.
+    Infinite where the boxes, twice as large as their hands, have no part in common.
     """
+    if np.abs(a.box.center_px - b.box.center_px).max() > 0.75 * (a.box.size_px + b.box.size_px):
+        return float("inf")
     return min(
         distance_to_bones(a.estimate.joints_px, b.estimate.joints_px) / b.box.size_px,
         distance_to_bones(b.estimate.joints_px, a.estimate.joints_px) / a.box.size_px,
