@@ -1,8 +1,10 @@
 """Which side a hand is, decided per track from all that was seen of it so far.
 
-Each frame the network gives P(right); its log-odds, clipped, are added up per track up to a limit.
-Two live hands of one wearer are one left and one right, so what speaks for one speaks against the other.
-A side once decided changes only when the evidence against it passes a threshold: no flicker.
+Each frame adds two log-odds of being a right hand: the network's P(right), clipped, and which way the hand
+leans in the picture, since a forearm comes from its own side. Old frames are forgotten slowly, so that a
+wrong start is unlearnt. Two live hands of one wearer are one left and one right, so what speaks for one
+speaks against the other. A side once decided changes only when the evidence against it passes a threshold:
+no flicker.
 """
 
 import math
@@ -15,10 +17,12 @@ from tracker.joints import Side
 class SideConfig:
     """How a track's side is decided."""
 
-    max_step: float = 2.0
-    """One frame's log-odds are clipped to this."""
-    max_evidence: float = 20.0
-    """A track's log-odds are clipped to this, so that a wrong start can be unlearnt."""
+    max_network_step: float = 2.0
+    """The network's log-odds of one frame are clipped to this."""
+    lean_step: float = 3.0
+    """Log-odds of one frame for a hand that points straight to one side."""
+    memory_frames: float = 20.0
+    """Frames after which what was seen counts for e times less."""
     switch_evidence: float = 6.0
     """Log-odds against its side at which a track changes it."""
     one_wearer: bool = True
@@ -33,10 +37,17 @@ class SideEvidence:
         self.log_odds = 0.0
         self.side = Side.RIGHT if p_right >= 0.5 else Side.LEFT
 
-    def see(self, p_right: float) -> None:
-        """Add what the network said of one more frame."""
-        step = _clip(_log_odds(p_right), self._config.max_step)
-        self.log_odds = _clip(self.log_odds + step, self._config.max_evidence)
+    def see(self, p_right: float, rotation_rad: float) -> None:
+        """Add what one more frame says.
+
+        Args:
+            p_right: the network's probability of a right hand.
+            rotation_rad: the hand's turn in the picture, clockwise from pointing up.
+        """
+        limit = self._config.max_network_step
+        network = min(max(_log_odds(p_right), -limit), limit)
+        lean = -self._config.lean_step * math.sin(rotation_rad)
+        self.log_odds = math.exp(-1 / self._config.memory_frames) * self.log_odds + network + lean
 
     def decide(self, log_odds: float) -> None:
         """Change the side if ``log_odds`` of being right speak clearly enough against it."""
@@ -66,7 +77,3 @@ def decide_sides(hands: list[SideEvidence], config: SideConfig) -> None:
 def _log_odds(probability: float) -> float:
     probability = min(max(probability, 1e-6), 1 - 1e-6)
     return math.log(probability / (1 - probability))
-
-
-def _clip(value: float, limit: float) -> float:
-    return min(max(value, -limit), limit)

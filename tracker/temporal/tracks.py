@@ -69,7 +69,7 @@ class Track:
             self.box_velocity_px_per_s = 0.5 * self.box_velocity_px_per_s + 0.5 * velocity
         self.box = detection.box
         self.presence = detection.presence
-        self.side_evidence.see(detection.p_right)
+        self.side_evidence.see(detection.p_right, detection.box.rotation_rad)
 
     def expected_box(self, time_s: float) -> HandBox:
         """Where the hand should be at ``time_s`` if it keeps its velocity in the picture."""
