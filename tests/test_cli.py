@@ -99,8 +99,16 @@ def test_what_is_no_video_is_refused(
         ({"width": 64, "height": 64}, "another aspect"),
         ({"distortion": [0.1]}, "takes 0 distortion values"),
         ({"cx": None}, "cx must be a number"),
+        ({"fx": 1e-6}, "give it in pixels"),
+        ({"fx": 1e12}, "give it in pixels"),
+        ({"cx": -99999}, "far outside"),
+        ({"model": "kannala_brandt", "distortion": [-50, 0, 0, 0]}, "check model and distortion"),
+        ({"model": "brown_conrady", "distortion": [1e300, -1e300, 0, 0]}, "check model and distortion"),
     ],
-    ids=["model", "negative focal", "nan distortion", "aspect", "distortion count", "missing value"],
+    ids=[
+        *("model", "negative focal", "nan distortion", "aspect", "distortion count", "missing value"),
+        *("tiny focal", "huge focal", "center", "folded fisheye", "folded lens"),
+    ],
 )
 def test_an_impossible_camera_is_refused(
     clip: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], expected: str
@@ -121,6 +129,8 @@ def test_an_impossible_camera_is_refused(
         (["--max-hands", "0"], "give 1 or more"),
         (["--record", "/nowhere/at/all.jsonl"], "/nowhere/at"),
         (["--video", "out.gif"], ".mp4"),
+        (["--record", "out.txt"], ".jsonl"),
+        (["--camera", "/dev/zero"], "not JSON"),
     ],
 )
 def test_an_impossible_option_is_refused(
@@ -147,12 +157,51 @@ def test_a_recording_is_not_replaced_unasked(clip: Path, capsys: pytest.CaptureF
     assert "precious" not in record.read_text()
 
 
-def test_the_source_is_never_replaced(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_file_that_a_run_reads_is_replaced(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    camera = write(clip.with_suffix(".jsonl"), json.dumps(CAMERA))
+    hard_link, symbolic_link = clip.with_name("hard.mp4"), clip.with_name("symbolic.mp4")
+    hard_link.hardlink_to(clip)
+    symbolic_link.symlink_to(clip)
     before = clip.read_bytes()
-    status, lines = run_live(capsys, "--source", clip, "--video", clip, "--overwrite")
+    for output in (clip, hard_link, symbolic_link):
+        status, lines = run_live(capsys, "--source", clip, "--video", output, "--overwrite")
+        assert status == 2
+        assert "a file this run reads" in one_error(lines)
+    status, lines = run_live(capsys, "--source", clip, "--camera", camera, "--record", camera, "--overwrite")
     assert status == 2
-    assert "is the input" in one_error(lines)
-    assert clip.read_bytes() == before
+    assert "a file this run reads" in one_error(lines)
+    assert clip.read_bytes() == before and json.loads(camera.read_text()) == CAMERA
+
+
+def test_replay_replaces_neither_its_recording_nor_its_picture(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = clip.with_suffix(".jsonl")
+    run_live(capsys, "--source", clip, "--record", record)
+    before = (clip.read_bytes(), record.read_bytes())
+    for output in (["--video", str(clip)], ["--record", str(record)]):
+        with pytest.raises(SystemExit) as stop:
+            main(["replay", str(record), "--picture", str(clip), "--full-speed", "--overwrite", *output])
+        assert stop.value.code == 2
+        assert "a file this run reads" in one_error(capsys.readouterr().err.strip().splitlines())
+    assert (clip.read_bytes(), record.read_bytes()) == before
+
+
+def test_two_outputs_need_two_names(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = clip.with_name("same.jsonl")
+    linked = clip.with_name("same.mp4")
+    linked.symlink_to(same)
+    status, lines = run_live(capsys, "--source", clip, "--record", same, "--video", linked)
+    assert status == 2
+    assert "named for two outputs" in one_error(lines)
+
+
+def test_a_run_that_cannot_start_leaves_no_empty_output(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, video = clip.with_name("a.jsonl"), clip.with_name("a.gif")
+    assert run_live(capsys, "--source", clip, "--record", record, "--video", video)[0] == 2
+    assert not record.exists() and not video.exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
@@ -185,6 +234,7 @@ def test_an_interrupted_run_leaves_whole_files(tmp_path: Path, number: signal.Si
     while not (record.exists() and record.read_bytes().count(b"\n") > 10):
         assert run.poll() is None, run.stderr.read()
     run.send_signal(number)
+    run.send_signal(number)  # an impatient second one breaks nothing off
     _, errors = run.communicate(timeout=20)
     assert run.returncode == 0, errors
     assert "Traceback" not in errors

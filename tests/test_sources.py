@@ -288,7 +288,7 @@ def test_a_size_of_another_aspect_in_mid_stream_is_an_error(tmp_path):
     parts = [write_video(tmp_path / f"{w}.ts", size=(w, 64)).read_bytes() for w in (96, 160)]
     (tmp_path / "both.ts").write_bytes(parts[0] + parts[1])
     seen = []
-    with pytest.raises(CameraError, match="another aspect"):
+    with pytest.raises(SourceFailedError, match="another aspect"):
         for frame in open_source(tmp_path / "both.ts", camera=pinhole_from_fov(96, 64, 70.0)):
             seen.append(frame.index)
     assert seen == list(range(6))

@@ -236,8 +236,16 @@ def test_an_existing_video_is_not_overwritten_by_accident(tmp_path: Path) -> Non
     sink = VideoSink(path, overwrite=True)
     assert path.read_bytes() == b"precious"
     sink.begin(some_info())
+    sink.send(two_hands(), None)
     sink.close()
-    assert path.read_bytes() != b"precious"
+    assert b"precious" not in path.read_bytes()
+
+
+def test_a_video_without_a_frame_leaves_no_file(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "a.mp4")
+    sink.begin(some_info())
+    sink.close()
+    assert not (tmp_path / "a.mp4").exists()
 
 
 def test_an_output_that_cannot_be_opened_is_said_in_one_line(tmp_path: Path) -> None:

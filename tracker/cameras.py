@@ -27,6 +27,11 @@ ASSUMED_HORIZONTAL_FOV_DEG = 65.0
 """What a camera of unknown intrinsics is taken to see: about the middle of laptop webcams and phones."""
 FOV_RANGE_DEG = (10.0, 170.0)
 ASPECT_TOLERANCE = 0.005
+FOCAL_RANGE = (0.05, 50.0)
+"""Plausible focal lengths, in widths or heights of the picture."""
+MIN_SHARE_WITH_RAYS = 0.1
+"""A circular fisheye leaves the corners dark; less than this is no lens."""
+MAX_FILE_CHARACTERS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -276,16 +281,44 @@ def load_camera(path: str | Path) -> Camera:
         CameraError: the file is missing, not JSON, or not a calibration; the message says which value.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(MAX_FILE_CHARACTERS)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise CameraError(f"cannot read the camera file {path}: {reason}") from error
     try:
-        return camera_from_json(json.loads(text))
+        camera = camera_from_json(json.loads(text, object_pairs_hook=_unique_keys))
+        check_plausible(camera)
+    except ValueError as error:  # json's own, and numbers of thousands of digits
+        raise CameraError(f"the camera file {path} is not JSON: {error}") from error
     except CameraError as error:
         raise CameraError(f"{error} (in {path})") from error
-    except ValueError as error:
-        raise CameraError(f"the camera file {path} is not JSON: {error}") from error
+    return camera
+
+
+def check_plausible(camera: Camera) -> None:
+    """Refuse a calibration that no camera has: most often millimetres for pixels, or a wrong model.
+
+    Raises:
+        CameraError: the focal length, the principal point, or how much of the picture has a ray.
+    """
+    for name, focal, extent in (("fx", camera.fx, camera.width), ("fy", camera.fy, camera.height)):
+        low, high = FOCAL_RANGE[0] * extent, FOCAL_RANGE[1] * extent
+        if not low <= focal <= high:
+            raise CameraError(
+                f"camera {name} is {focal:g}, not plausible for a picture of {extent} pixels; "
+                f"give it in pixels, {low:g} to {high:g}"
+            )
+    for name, center, extent in (("cx", camera.cx, camera.width), ("cy", camera.cy, camera.height)):
+        if not -extent <= center <= 2 * extent:
+            raise CameraError(f"camera {name} is {center:g}, far outside a picture of {extent} pixels")
+    grid = np.meshgrid(np.linspace(0, camera.width - 1, 15), np.linspace(0, camera.height - 1, 15))
+    with np.errstate(all="ignore"):
+        seen = np.isfinite(camera.unproject(np.stack(grid, axis=-1))).all(axis=-1).mean()
+    if seen < MIN_SHARE_WITH_RAYS:
+        raise CameraError(
+            f"only {100 * seen:.0f} % of the picture has a ray through this lens; check model and distortion"
+        )
 
 
 def camera_from_json(values: object, *, assumed: bool = False) -> Camera:
@@ -359,10 +392,19 @@ class CameraChoice:
         return pinhole_from_fov(width, height, ASSUMED_HORIZONTAL_FOV_DEG, assumed=True)
 
 
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object whose keys differ: of two the second would win unseen."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        raise CameraError(f"camera key {max(keys, key=keys.count)!r} is given twice")
+    return dict(pairs)
+
+
 def _number(values: Mapping[str, object], key: str) -> float:
     value = values.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CameraError(f"camera {key} must be a number, found {value!r}")
+        found = repr(value) if key in values else "none"
+        raise CameraError(f"camera {key} must be a number, found {found}")
     try:
         return float(value)
     except OverflowError:

@@ -1,7 +1,8 @@
 """The command line: options, what they are put together to, and what a person is told.
 
 ``python run_live.py`` is ``live``; ``python -m tracker`` and ``hand-tracker`` offer all commands.
-Exit status: 0 done, 1 failed while running, 2 the request cannot be carried out, 130 interrupted.
+Exit status: 0 done, also when a live run is stopped; 1 failed while running; 2 the request cannot be
+carried out; 130 a file was left unfinished because somebody stopped the run.
 """
 
 import signal
@@ -85,21 +86,31 @@ class OutputOptions:
     overwrite: bool = False
     """Replace output files that exist."""
 
-    def open(self, *, read: str | Path) -> "list[Sink]":
-        """The sinks asked for, their files open; ``read`` is what the run reads and no output may replace."""
+    def open(self, *, reads: Sequence[str | Path | None]) -> "list[Sink]":
+        """The sinks asked for, their files open; ``reads`` are the files that the run reads."""
+        from tracker.sinks.output_file import refuse_shared_files
         from tracker.sinks.recording import RecordingSink
 
-        for path in (self.record, self.video):
-            if path is not None and path.resolve() == Path(read).resolve():
-                raise UsageError(f"{path} is the input; give the output another name")
+        if self.record is not None and self.record.suffix != ".jsonl" and not _is_device(self.record):
+            raise UsageError(f"--record is {self.record}; end its name in .jsonl")
+        outputs = [path for path in (self.record, self.video) if path is not None]
+        refuse_shared_files(outputs, [Path(path) for path in reads if path is not None])
         sinks: list[Sink] = []
-        if self.record is not None:
-            sinks.append(RecordingSink(self.record, overwrite=self.overwrite))
-        if self.video is not None:
-            from tracker.sinks.video import VideoSink
+        with ExitStack() as on_failure:
+            if self.record is not None:
+                sinks.append(RecordingSink(self.record, overwrite=self.overwrite))
+                on_failure.callback(sinks[0].close)
+            if self.video is not None:
+                from tracker.sinks.video import VideoSink
 
-            sinks.append(VideoSink(self.video, overwrite=self.overwrite))
+                sinks.append(VideoSink(self.video, overwrite=self.overwrite))
+            on_failure.pop_all()
         return sinks
+
+
+def _is_device(path: Path) -> bool:
+    """A device or pipe, such as /dev/stdout: it may have any name."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,8 @@ def track(options: Live) -> int:
     from tracker.runtime.loops import run_live, run_recorded
     from tracker.runtime.outputs import Outputs
 
-    with ExitStack() as stack:
+    interrupted = False
+    with interruptible(), ExitStack() as stack:
         source = open_for(options)
         stack.callback(source.close)
         tracker = stack.enter_context(options.tracking.load())
@@ -179,12 +191,10 @@ def track(options: Live) -> int:
         progress = Progress(live=source.live, total_frames=source.frame_count)
         stack.callback(progress.close)
         run = run_live if source.live else run_recorded
-        interrupted = False
-        with interruptible():
-            try:
-                run(source, tracker.process, outputs, progress.observe)
-            except KeyboardInterrupt:
-                interrupted = True
+        try:
+            run(source, tracker.process, outputs, progress.observe)
+        except KeyboardInterrupt:
+            interrupted = True
     say(progress.summary())
     for path in (options.output.record, options.output.video):
         if path is not None:
@@ -220,7 +230,7 @@ def open_for(options: Live) -> "Source":
 
 def open_sinks(options: Live, source: "Source") -> "list[Sink]":
     """The outputs asked for; drawing and encoding a live feed's video must not hold its tracking up."""
-    sinks = options.output.open(read=options.source)
+    sinks = options.output.open(reads=[source.name, options.camera.camera])
     if source.live and options.output.video is not None:
         from tracker.runtime.background import BackgroundSink
 
@@ -235,7 +245,7 @@ def replay(options: Replay) -> int:
     from tracker.sinks.recording import read_recording
     from tracker.sources import open_source
 
-    with ExitStack() as stack:
+    with interruptible(), ExitStack() as stack:
         messages = read_recording(options.recording)
         first = next(messages)  # a file that is no recording is refused before an output is touched
         pictures = None
@@ -243,40 +253,47 @@ def replay(options: Replay) -> int:
             source = open_source(options.picture)
             stack.callback(source.close)
             pictures = iter(source)
-        sinks = options.output.open(read=options.recording)
+        sinks = options.output.open(reads=[options.recording, options.picture])
         for sink in sinks:
             stack.callback(sink.close)
-        progress = Progress(live=False, total_frames=None)
+        progress = Progress(live=False, total_frames=None, what="sending")
         stack.callback(progress.close)
-        with interruptible():
-            replay_messages(
-                chain([first], messages),
-                sinks,
-                pictures=pictures,
-                wait_until_s=None if options.full_speed else Pacer(),
-                observe=progress.observe,
-            )
+        replay_messages(
+            chain([first], messages),
+            sinks,
+            pictures=pictures,
+            wait_until_s=None if options.full_speed else Pacer(),
+            observe=progress.observe,
+        )
     say(progress.summary())
     return 0
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let a polite kill end the run as Ctrl-C does: outputs closed, summary said."""
+    """Let a polite kill or a closed terminal end the run as Ctrl-C does: outputs closed, summary said.
+
+    Only the first is heard: a second would break off the closing of the outputs.
+    """
+    signals = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        for heard in signals:
+            signal.signal(heard, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def say(line: str) -> None:
-    """Tell a person something on standard error; standard output is for results."""
-    print(line, file=sys.stderr, flush=True)
+    """Tell a person something on standard error, if it is open; standard output is for results."""
+    if sys.stderr is not None:
+        print(line, file=sys.stderr, flush=True)
 
 
 def run_command(parse: Callable[[], Live | Process | Replay]) -> int:

@@ -19,8 +19,9 @@ LOG_REFRESH_S = 10.0
 class Progress:
     """Counts frames and shows them on standard error; ``summary`` says how the run went."""
 
-    def __init__(self, *, live: bool, total_frames: int | None) -> None:
+    def __init__(self, *, live: bool, total_frames: int | None, what: str = "tracking") -> None:
         self._live = live
+        self._timed = "latency" if live else what
         self._start_s = time.monotonic()
         self._shown_s = self._start_s
         self._durations_s: deque[float] = deque(maxlen=WINDOW_FRAMES)
@@ -28,7 +29,7 @@ class Progress:
         self._frames = 0
         self._frames_with_hands = 0
         self._dropped = 0
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar = tqdm(
             total=total_frames,
             unit="frame",
@@ -79,9 +80,9 @@ class Progress:
         line = f"{rate:.0f} frames/s, {self._latency()}, {self._dropped} dropped, {hands or 'no hand'}"
         if self._terminal:
             self._bar.set_description_str(line)
-        else:
+        elif sys.stderr is not None:
             print(line, file=sys.stderr)
 
     def _latency(self) -> str:
         p50, p95 = np.percentile(self._durations_s, [50, 95]) * 1000
-        return f"{'latency' if self._live else 'tracking'} p50 {p50:.1f} ms, p95 {p95:.1f} ms"
+        return f"{self._timed} p50 {p50:.1f} ms, p95 {p95:.1f} ms"

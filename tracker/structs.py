@@ -4,6 +4,7 @@ All are frozen and compare by identity: comparing arrays does not give one bool.
 value; a stage that wants to change one copies it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +37,10 @@ class Frame:
 
     def __post_init__(self) -> None:
         _check_shape("image_rgb", self.image_rgb, self.camera.height, self.camera.width, 3)
+        if self.image_rgb.dtype != np.uint8:
+            raise ValueError(f"image_rgb holds {self.image_rgb.dtype}, want uint8 from 0 to 255")
+        if not math.isfinite(self.capture_time_s):
+            raise ValueError(f"capture_time_s is {self.capture_time_s}, want a finite time")
 
 
 @dataclass(frozen=True, eq=False)

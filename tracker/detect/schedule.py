@@ -11,6 +11,8 @@ from tracker.cameras import Camera
 from tracker.detect.palm import letterbox_square
 from tracker.structs import HandBox
 
+MAX_SQUARES = 6
+"""Squares along the longer side; of an extremely long picture they leave parts unseen."""
 MAX_FULL_PASS_GAP_FRAMES = 3
 """Frames without any hand after which every square is looked at again at once."""
 
@@ -19,7 +21,7 @@ def squares_of(camera: Camera) -> list[HandBox]:
     """The whole picture letterboxed, then squares of its shorter side that cover it with overlap."""
     width, height = camera.width, camera.height
     side, extent = float(min(width, height)), float(max(width, height))
-    count = int(np.ceil((extent - 1e-6) / side))
+    count = min(int(np.ceil((extent - 1e-6) / side)), MAX_SQUARES)
     if count == 1:
         return [letterbox_square(camera)]
     starts = np.linspace(0.0, extent - side, count)

@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tracker.errors import SinkError
@@ -30,6 +32,34 @@ def open_output(path: Path, *, overwrite: bool) -> int:
         os.close(descriptor)
         raise SinkError(f"{path} exists and is not empty; choose another name or pass --overwrite")
     return descriptor
+
+
+def refuse_shared_files(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Check that no output is the same file as an input or as another output, by whatever name or link.
+
+    Raises:
+        SinkError: one is; nothing was touched.
+    """
+    for position, output in enumerate(outputs):
+        if any(_same_file(output, given) for given in inputs):
+            raise SinkError(f"{output} is a file this run reads; give the output another name")
+        if any(_same_file(output, other) for other in outputs[:position]):
+            raise SinkError(f"{output} is named for two outputs; give each its own name")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist yet
+        return one.resolve() == other.resolve()
+
+
+def remove_if_empty(path: Path) -> None:
+    """Take away a regular file that was opened and never written."""
+    with suppress(OSError):
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            path.unlink()
 
 
 def empty_file(file: int | Path) -> None:

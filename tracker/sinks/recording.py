@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from tracker.errors import RecordingError, SinkFailedError
 from tracker.sinks.messages import FORMAT, Clock, Failure, State
-from tracker.sinks.output_file import empty_file, open_output
+from tracker.sinks.output_file import empty_file, open_output, remove_if_empty
 from tracker.sinks.wire import (
     Header,
     decode_message,
@@ -73,7 +73,7 @@ class RecordingSink:
         self._write_line(encode_state(state))
 
     def close(self) -> None:
-        """Close the file; safe to call twice.
+        """Close the file, and take it away if nothing was ever to be written; safe to call twice.
 
         Raises:
             SinkFailedError: the system reports only now that something was not written.
@@ -85,6 +85,8 @@ class RecordingSink:
             os.close(descriptor)
         except OSError as error:
             raise SinkFailedError(f"writing {self.path} failed on closing: {error.strerror}") from error
+        if not self._begun:
+            remove_if_empty(self.path)
 
     def _write_line(self, message: bytes) -> None:
         if self._descriptor is None:

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from tracker.errors import SinkError, SinkFailedError
 from tracker.sinks.drawing import blank_picture, draw_tracking, fit_picture
-from tracker.sinks.output_file import empty_file, open_output
+from tracker.sinks.output_file import empty_file, open_output, remove_if_empty
 from tracker.structs import Frame, ImageArray, StreamInfo, TrackedFrame
 
 TICKS_PER_S = 90_000
@@ -125,14 +125,15 @@ class VideoSink:
         Raises:
             SinkFailedError: the rest cannot be written.
         """
-        self._closed = True
-        if self._encoder is None:
-            return
-        try:
-            self._encoder.finish()
-        except FAILURES as error:
-            raise self._failed(error) from error
-        self._encoder = None
+        closed, self._closed = self._closed, True
+        if self._encoder is not None:
+            try:
+                self._encoder.finish()
+            except FAILURES as error:
+                raise self._failed(error) from error
+            self._encoder = None
+        if not closed:
+            remove_if_empty(self.path)  # no frame came
 
     def _failed(self, error: OSError | av.error.FFmpegError) -> SinkFailedError:
         """Close the file as it is, and say what happened."""

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from tracker.cameras import Camera, CameraChoice
-from tracker.errors import SourceError, SourceFailedError
+from tracker.errors import CameraError, SourceError, SourceFailedError
 from tracker.structs import ImageArray
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class UprightPictures:
 
         Raises:
             CameraError: the calibration is for another aspect.
+            SourceFailedError: the same, of a picture that is not the first.
         """
         # One reformatter keeps its tables from frame to frame; one thread costs the least CPU in all.
         rgb = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
@@ -64,7 +65,12 @@ class UprightPictures:
     def _camera_for(self, image: ImageArray) -> Camera:
         height, width = image.shape[:2]
         if self._camera is None or (self._camera.width, self._camera.height) != (width, height):
-            self._camera = self._cameras.for_size(width, height)
+            try:
+                self._camera = self._cameras.for_size(width, height)
+            except CameraError as error:
+                if self._camera is None:
+                    raise
+                raise SourceFailedError(f"the picture's size changed: {error}") from None
         return self._camera
 
 

@@ -114,7 +114,7 @@ def _open(path: Path) -> "InputContainer":
     except OSError as error:
         raise SourceError(_why_unreadable(path, error)) from None
     if not head:
-        raise SourceError(f"{path} is empty (0 bytes); the recording was not written")
+        raise SourceError(f"{path} is empty (0 bytes); give a file that holds video")
     try:
         # The prefix keeps FFmpeg from taking a name such as "clip:1.mp4" for a protocol.
         return av.open(f"file:{path}")
