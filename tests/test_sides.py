@@ -72,3 +72,18 @@ def test_of_two_hands_that_look_right_the_surer_one_is() -> None:
     assert sides_of([0.6] * 10, [0.3] + [0.97] * 9)[-1] == (Side.LEFT, Side.RIGHT)
     crowd = SideConfig(one_wearer=False)
     assert sides_of([0.7] * 5, [0.95] * 5, config=crowd)[-1] == (Side.RIGHT, Side.RIGHT)
+
+
+def test_what_a_pair_taught_outlasts_the_other_hands_leaving() -> None:
+    """The network alone calls this left hand right, but while the other hand was there it was the left one."""
+    config = SideConfig()
+    first, second = SideEvidence(config, 0.9), SideEvidence(config, 0.9)
+    for _ in range(60):
+        first.see(0.85, 0.2)
+        second.see(0.95, -1.0)
+        decide_sides([first, second], config)
+    assert (first.side, second.side) == (Side.LEFT, Side.RIGHT)
+    for _ in range(20):
+        first.see(0.85, 0.2)
+        decide_sides([first], config)
+        assert first.side is Side.LEFT

@@ -34,11 +34,12 @@ class SideEvidence:
 
     def __init__(self, config: SideConfig, p_right: float) -> None:
         self._config = config
+        self._step = 0.0
         self.log_odds = 0.0
         self.side = Side.RIGHT if p_right >= 0.5 else Side.LEFT
 
     def see(self, p_right: float, rotation_rad: float) -> None:
-        """Add what one more frame says.
+        """Take what one more frame says of this hand alone; ``decide_sides`` adds it up.
 
         Args:
             p_right: the network's probability of a right hand.
@@ -46,32 +47,38 @@ class SideEvidence:
         """
         limit = self._config.max_network_step
         network = min(max(_log_odds(p_right), -limit), limit)
-        lean = -self._config.lean_step * math.sin(rotation_rad)
-        self.log_odds = math.exp(-1 / self._config.memory_frames) * self.log_odds + network + lean
+        self._step = network - self._config.lean_step * math.sin(rotation_rad)
 
-    def decide(self, log_odds: float) -> None:
-        """Change the side if ``log_odds`` of being right speak clearly enough against it."""
-        if log_odds * (1.0 if self.side is Side.RIGHT else -1.0) < -self._config.switch_evidence:
+    def take_step(self) -> float:
+        """The log-odds of this frame, once; 0 for a hand that was not seen."""
+        step, self._step = self._step, 0.0
+        return step
+
+    def add(self, step: float) -> None:
+        """Add this frame's log-odds to the faded old ones; change a side that they speak clearly against."""
+        self.log_odds = math.exp(-1 / self._config.memory_frames) * self.log_odds + step
+        if self.log_odds * (1.0 if self.side is Side.RIGHT else -1.0) < -self._config.switch_evidence:
             self.side = self.side.other
 
 
 def decide_sides(hands: list[SideEvidence], config: SideConfig) -> None:
-    """Decide the sides of all live tracks together; the first is the oldest.
+    """Add up this frame's evidence and decide the sides of all live tracks together.
 
-    With one wearer and two hands the pair is decided by the difference of their evidence; a pair that
-    agrees on one side is settled at once in favour of the stronger.
+    With one wearer and two hands, what speaks for one side of one hand speaks for the other side of the
+    other; each keeps that evidence when the other leaves. A pair that agrees on one side is settled at once,
+    in favour of the stronger evidence.
     """
+    steps = [hand.take_step() for hand in hands]
     if not (config.one_wearer and len(hands) == 2):
-        for hand in hands:
-            hand.decide(hand.log_odds)
+        for hand, step in zip(hands, steps, strict=True):
+            hand.add(step)
         return
     first, second = hands
-    difference = first.log_odds - second.log_odds
+    first.add(steps[0] - steps[1])
+    second.add(steps[1] - steps[0])
     if first.side is second.side:
-        first.side = Side.RIGHT if difference >= 0 else Side.LEFT
-    else:
-        first.decide(difference)
-    second.side = first.side.other
+        first.side = Side.RIGHT if first.log_odds >= second.log_odds else Side.LEFT
+        second.side = first.side.other
 
 
 def _log_odds(probability: float) -> float:
