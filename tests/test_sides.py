@@ -75,7 +75,7 @@ def test_of_two_hands_that_look_right_the_surer_one_is() -> None:
 
 
 def test_what_a_pair_taught_outlasts_the_other_hands_leaving() -> None:
-    """The network alone calls this left hand right, but while the other hand was there it was the left one."""
+    """The network alone calls this left hand right, but while the other was there it was the left one."""
     config = SideConfig()
     first, second = SideEvidence(config, 0.9), SideEvidence(config, 0.9)
     for _ in range(60):
