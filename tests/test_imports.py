@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tracker"
-BASE = ("errors", "timing", "joints", "rotations", "cameras", "structs", "crops", "skinned_hand")
+BASE = (
+    "errors",
+    "timing",
+    "joints",
+    "rotations",
+    "cameras",
+    "structs",
+    "crops",
+    "skinned_hand",
+    "mano_numpy",
+)
 """The ground all stages stand on: each module may import those before it."""
 STAGES: dict[str, set[str]] = {
     "networks": set(),
@@ -20,7 +30,8 @@ STAGES: dict[str, set[str]] = {
     "pose": {"networks"},
     "placement": set(),
     "temporal": set(),
-    "sinks": set(),
+    "hand_mesh": set(),
+    "sinks": {"hand_mesh"},
     "pipeline": {"networks", "detect", "pose", "placement", "temporal"},
     "progress": set(),
     "runtime": {"sources", "sinks"},

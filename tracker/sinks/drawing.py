@@ -1,4 +1,4 @@
-"""Skeletons and labels drawn over a picture, so that a person can judge the tracking by eye.
+"""Skeletons or meshes, and labels, drawn over a picture, so that a person can judge the tracking by eye.
 
 Sizes follow the shorter side of the picture: a label reads the same at 480 x 480 and at 1080p. Joints may be
 NaN or anywhere outside the picture.
@@ -7,18 +7,22 @@ NaN or anywhere outside the picture.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tracker.cameras import Camera
+from tracker.hand_mesh import HandMesh, mesh_of
 from tracker.joints import BONES, FINGER_MCPS, FloatArray, Side
+from tracker.mano_numpy import ManoModel
+from tracker.sinks.mesh_drawing import Box, draw_mesh_part
 from tracker.structs import ImageArray, TrackedFrame, TrackedHand
 
 Colour = tuple[int, int, int]
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom; right and bottom are outside."""
+HandStyle = Literal["skeleton", "mesh"]
 
 SIDE_COLOURS: dict[Side, Colour] = {Side.LEFT: (255, 176, 46), Side.RIGHT: (72, 200, 255)}
 """Orange and blue: told apart also by people who confuse red and green."""
@@ -35,15 +39,35 @@ _COASTING_OPACITY = 0.65
 _FINE = 3
 """Masks are drawn this much larger and shrunk, which smooths their edges."""
 _PLATE_OPACITY = 175
+_MESH_OPACITY = 0.85
 _FAR_PX = 1e6
 
 
-def draw_tracking(image_rgb: ImageArray, tracked: TrackedFrame) -> ImageArray:
-    """A copy of ``image_rgb`` (H, W, 3) with each hand's skeleton and label, and a caption in the corner."""
+@dataclass(frozen=True)
+class MeshStyle:
+    """Hands as shaded meshes; without this they are skeletons."""
+
+    camera: Camera
+    """The lens of the picture to draw on."""
+    mano: ManoModel | None = None
+    """For hands that carry MANO's parameters; without it they are open hands."""
+
+
+def draw_tracking(
+    image_rgb: ImageArray, tracked: TrackedFrame, *, meshes: MeshStyle | None = None
+) -> ImageArray:
+    """A copy of ``image_rgb`` (H, W, 3) with each hand and its label, and a caption in the corner.
+
+    Hands are skeletons, or where ``meshes`` is given, skin; a hand that has no skin is a skeleton also then.
+    """
     canvas = image_rgb.copy()
     unit = min(canvas.shape[:2]) / _REFERENCE_PX
-    for hand in tracked.hands:
-        _draw_skeleton(canvas, hand, unit)
+    for hand in sorted(tracked.hands, key=_distance_m, reverse=True):
+        mesh = mesh_of(hand.pose, meshes.mano) if meshes is not None else None
+        if meshes is None or mesh is None:
+            _draw_skeleton(canvas, hand, unit)
+        else:
+            _draw_mesh(canvas, hand, mesh, meshes.camera)
     taken = [_draw_caption(canvas, tracked, unit)]
     for hand in tracked.hands:
         box = _draw_label(canvas, hand, unit, taken)
@@ -101,6 +125,21 @@ def _draw_skeleton(canvas: ImageArray, hand: TrackedHand, unit: float) -> None:
         ):
             mask = _mask(tile, segments if bone_width else [], bone_width, dots, radius, opacity)
             picture.paste(colour, None, mask)
+
+
+def _draw_mesh(canvas: ImageArray, hand: TrackedHand, mesh: HandMesh, camera: Camera) -> None:
+    """Skin in the side's colour, the picture shimmering through; more so while the hand coasts."""
+    height, width = canvas.shape[:2]
+    corners = camera.project(mesh.vertices_m)
+    corners = np.where(np.abs(corners) < _FAR_PX, corners, np.nan)
+    seen = corners[np.isfinite(corners).all(axis=1)]
+    if not len(seen) or (seen.max(axis=0) < 0).any() or (seen.min(axis=0) > (width, height)).any():
+        return
+    tile = _tile(seen, 1.0, (width, height))
+    skin, mask = draw_mesh_part(mesh, corners, tile, _colour(hand))
+    opacity = _MESH_OPACITY * (_COASTING_OPACITY if hand.unseen_s > 0 else 1.0)
+    with _edited(canvas, tile) as picture:
+        picture.paste(skin, None, mask.point(lambda value: round(value * opacity)))
 
 
 @contextmanager
@@ -224,8 +263,12 @@ def _colour(hand: TrackedHand) -> Colour:
 def label(hand: TrackedHand) -> str:
     """Side, track and distance of a hand: ``left #3  0.42 m``; no distance where it is not known."""
     name = f"{hand.pose.side.value} #{hand.track_id}"
-    distance_m = float(np.linalg.norm(hand.pose.joints_in_camera_m[list(FINGER_MCPS)].mean(axis=0)))
+    distance_m = _distance_m(hand)
     return f"{name}  {distance_m:.2f} m" if math.isfinite(distance_m) else name
+
+
+def _distance_m(hand: TrackedHand) -> float:
+    return float(np.linalg.norm(hand.pose.joints_in_camera_m[list(FINGER_MCPS)].mean(axis=0)))
 
 
 def _plate_size(text: str, font: ImageFont.FreeTypeFont, unit: float) -> tuple[int, int]:
