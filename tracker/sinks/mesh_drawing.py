@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from tracker.cameras import Camera
 from tracker.hand_mesh import HandMesh
 from tracker.joints import FloatArray
+from tracker.sinks.canvas import FAR_PX, Box, Colour, edited, part_around
 from tracker.skinned_hand import IntArray
 from tracker.structs import ImageArray
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom; right and bottom are outside."""
 
 _TOWARD_LIGHT = np.array([-0.35, -0.65, -0.68])
 """In camera axes: above, a little to the left, and on the camera's side of the hand."""
@@ -27,8 +26,22 @@ _MAX_FINE_PIXELS = 1_500_000
 """A hand that takes more than this on the fine grid is drawn on the picture's own."""
 
 
-def draw_mesh_part(
-    mesh: HandMesh, vertices_px: FloatArray, box: Box, colour: tuple[int, int, int]
+def draw_mesh(canvas: ImageArray, mesh: HandMesh, camera: Camera, colour: Colour, opacity: float) -> None:
+    """Draw a hand over ``canvas`` (H, W, 3), as ``camera`` sees it; 0 < ``opacity`` <= 1."""
+    height, width = canvas.shape[:2]
+    corners_px = camera.project(mesh.vertices_m)
+    corners_px = np.where(np.abs(corners_px) < FAR_PX, corners_px, np.nan)
+    seen_px = corners_px[np.isfinite(corners_px).all(axis=1)]
+    if not len(seen_px) or (seen_px.max(axis=0) < 0).any() or (seen_px.min(axis=0) > (width, height)).any():
+        return
+    part = part_around(seen_px, 1.0, (width, height))
+    skin, cover = shaded_part(mesh, corners_px, part, colour)
+    with edited(canvas, part) as picture:
+        picture.paste(skin, None, cover.point(lambda value: round(value * opacity)))
+
+
+def shaded_part(
+    mesh: HandMesh, vertices_px: FloatArray, box: Box, colour: Colour
 ) -> tuple[Image.Image, Image.Image]:
     """Draw the part of a mesh that lies inside ``box`` of the picture.
 
@@ -103,7 +116,7 @@ def _levels(normals: FloatArray, to_camera: FloatArray) -> npt.NDArray[np.uint8]
     return levels
 
 
-def _palette(colour: tuple[int, int, int]) -> ImageArray:
+def _palette(colour: Colour) -> ImageArray:
     """RGB (256, 3) of the levels: from nearly black through ``colour`` to nearly white."""
     stops = np.array([(12, 12, 16), colour, (255, 255, 255)], dtype=np.float64)
     at = np.arange(256) / 255
