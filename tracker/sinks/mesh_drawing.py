@@ -61,12 +61,15 @@ def shaded_part(
     faces, levels = visible_faces(mesh, corners_px, (width * fine, height * fine))
     grey = Image.new("L", (width * fine, height * fine))
     pen = ImageDraw.Draw(grey)
-    for outline, level in zip(corners_px[faces].reshape(-1, 6).tolist(), levels.tolist(), strict=True):
-        pen.polygon(outline, fill=level)
-    samples = np.asarray(grey, dtype=np.uint16).reshape(height, fine, width, fine)
-    covered = (samples > 0).sum(axis=(1, 3), dtype=np.uint16)
-    level = samples.sum(axis=(1, 3), dtype=np.uint16) // np.maximum(covered, 1)
-    mask = (covered * (255 // fine**2)).astype(np.uint8)
+    for outline, shade in zip(corners_px[faces].reshape(-1, 6).tolist(), levels.tolist(), strict=True):
+        pen.polygon(outline, fill=shade)
+    level, covered = np.zeros((2, height, width), dtype=np.uint16)
+    samples = np.asarray(grey)
+    for row, column in np.ndindex(fine, fine):
+        level += samples[row::fine, column::fine]
+        covered += samples[row::fine, column::fine] > 0
+    level //= np.maximum(covered, 1)
+    mask = (covered * 255 // fine**2).astype(np.uint8)
     return Image.fromarray(_palette(colour)[level]), Image.fromarray(mask)
 
 
