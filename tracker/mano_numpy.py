@@ -134,10 +134,10 @@ def load_mano(path: str | Path) -> ManoModel:
         UsageError: the file is missing, no .npz of plain arrays, or does not hold a MANO hand.
     """
     try:
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile):
-            raise UsageError(f"a MANO file is an .npz of several arrays, found one of shape {stored.shape}")
-        with stored:
+        with open(path, "rb") as file:  # NumPy itself leaves damaged files open
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise UsageError(f"a MANO file is an .npz of several arrays, found shape {stored.shape}")
             return mano_from_arrays(stored)
     except UsageError as error:
         raise UsageError(f"{error} (in {path})") from error
