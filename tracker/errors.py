@@ -43,3 +43,7 @@ class MissingDependencyError(UsageError):
 
 class PlacementError(TrackerError):
     """A hand cannot be placed in the camera frame from what was observed."""
+
+
+class WeightsError(UsageError):
+    """A file of weights is missing, damaged, refused, of another network, or cannot be written."""
