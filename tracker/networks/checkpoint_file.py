@@ -2,8 +2,8 @@
 
 A checkpoint is an uncompressed zip: ``data.pkl`` describes objects and tensors; ``data/0``, ``data/1``, ...
 hold the tensors' numbers. Beside the tensors, Lightning pickles the training configuration (yacs or
-OmegaConf) and the state of its callbacks; all that is read as ``Inert`` and dropped. ``torch.load`` cannot do this: with
-``weights_only`` it stumbles over the configuration, without it runs what the file asks for.
+OmegaConf) and the state of its callbacks; all that is read as ``Inert`` and dropped. ``torch.load`` cannot do
+this: with ``weights_only`` it stumbles over the configuration, without it runs what the file asks for.
 """
 
 import math

@@ -1,13 +1,13 @@
-"""Make our own file of the official checkpoint, once, and measure what float16 costs while float32 is at hand.
+"""Make our own file of the official checkpoint, and measure what float16 costs while float32 is at hand.
 
 The cost is measured without a GPU: the network runs in float32 but rounds every matrix, and what goes into
-and comes out of every product with one, to float16. That is what a GPU's matrix units do, which add in float32.
+and comes out of every product with one, to float16. A GPU's matrix units do just that, and add in float32.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def in_float16(state: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]
 def answer(state: Mapping[str, Tensor], crops: Tensor, *, round_products: bool = False) -> Tensor:
     """What the network makes of crops, computed in float32: (B, 109)."""
     network = network_of(state, source="the network", dtype=torch.float32)
-    with rounded_products(network) if round_products else torch.inference_mode():
+    with rounded_products(network) if round_products else nullcontext():
         numbers: Tensor = network(crops)
     return numbers
 

@@ -210,7 +210,7 @@ def load_hamer(
 
 
 def network_of(state: Mapping[str, Tensor], *, source: str, dtype: torch.dtype) -> HamerNetwork:
-    """The network holding the tensors of ``state``, cast to the types it wants; ``source`` is named in errors.
+    """The network holding the tensors of ``state`` in the types it wants; errors name ``source``.
 
     Raises:
         WeightsError: they are not those of HaMeR.
