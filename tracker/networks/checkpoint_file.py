@@ -39,6 +39,8 @@ _CONFIGURATION = (
     "enum",
     "argparse",
     "numpy",
+    "hydra",
+    "hamer",
     "lightning",
     "lightning_fabric",
     "lightning_utilities",
@@ -105,8 +107,8 @@ def _read(path: Path, archive: zipfile.ZipFile) -> dict[str, Tensor]:
     blocks = _Blocks(numbers, {name.removeprefix(root): entry for name, entry in entries.items()})
     try:
         return {str(name): _tensor(stored, blocks) for name, stored in state.items()}
-    except WeightsError:
-        raise
+    except WeightsError as error:
+        raise WeightsError(f"{path} is damaged or no checkpoint of HaMeR: {error}") from error
     except Exception as error:  # what a damaged file says of its tensors can fail in any way
         raise damaged(str(path), error) from error
 

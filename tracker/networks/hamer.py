@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name everyone knows)
 from torch import Tensor, nn
 
-from tracker.errors import MissingDependencyError
+from tracker.errors import MissingDependencyError, WeightsError
 from tracker.mano_numpy import NUM_BETAS, NUM_MANO_JOINTS, ManoModel
 from tracker.networks.mano import Mano
 from tracker.networks.mano_file import read_mano
@@ -205,8 +205,14 @@ def load_hamer(
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError("torch finds no CUDA device; install its CUDA build, or run on the cpu")
     model = read_mano(Path(mano))
-    network = network_of(read_weights(Path(checkpoint), device=device), source=str(checkpoint), dtype=dtype)
-    return Hamer(network, model).to(device).eval().requires_grad_(False)
+    try:
+        state = read_weights(Path(checkpoint), device=device)
+        network = network_of(state, source=str(checkpoint), dtype=dtype)
+        return Hamer(network, model).to(device).eval().requires_grad_(False)
+    except torch.OutOfMemoryError as error:
+        raise WeightsError(
+            f"{device} has no room for HaMeR's weights (1.3 GB in float16, 2.7 in float32); free some"
+        ) from error
 
 
 def network_of(state: Mapping[str, Tensor], *, source: str, dtype: torch.dtype) -> HamerNetwork:
