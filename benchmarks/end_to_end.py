@@ -5,8 +5,9 @@
 The clip goes the way of the command line's ``process``: decoded ahead in a thread, tracked, recorded as
 JSON lines. Frames a second count from the opened source to the last line written; process() is the tracking
 alone. CPU time is that of all threads, decoding included. Memory is what the system holds for this
-process (resident set). With --loop the clip is repeated up to so many frames and memory is printed every
-1,000; the slope is a straight line through the second half, and flat is what it should be.
+process (resident set). With --loop the clip is first lengthened to so many frames by copying its packets
+(no re-encoding; 20,000 frames of 1080p take half a gigabyte of temporary space). Memory is then printed every
+1,000 frames; the slope is that of a straight line through the second half, and flat is what it should be.
 
 Start-up is the time from starting ``python run_live.py --source demo --record FILE`` to the first frame in
 the file, as a person at a shell has it; the median of several starts. Without the demo clip in this
@@ -20,10 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import tyro
 
@@ -34,7 +36,7 @@ from tracker.runtime.loops import run_recorded
 from tracker.runtime.outputs import Outputs
 from tracker.sinks.recording import RecordingSink
 from tracker.sources import DEMO_LOCATION, MODELS_DIRECTORY
-from tracker.structs import Frame, TrackedFrame
+from tracker.structs import TrackedFrame
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MEMORY_EVERY_FRAMES = 1_000
@@ -50,44 +52,11 @@ class Args:
     camera: Path | None = None
     """Calibration of the clip's camera, a JSON file."""
     loop: int | None = None
-    """Repeat the clip until this many frames were tracked; 20,000 shows whether memory grows."""
+    """Repeat the clip for at least this many frames; 20,000 shows whether memory grows."""
     warm_up: int = 10
     """Frames at the start whose tracking time does not count."""
     starts: int = 5
     """How often to start the program; 0 leaves start-up out."""
-
-
-class RepeatedFile:
-    """A clip read again and again, its indices and times running on, until ``frames`` were given."""
-
-    live = False
-
-    def __init__(self, clip: Path, camera: Path | None, frames: int | None) -> None:
-        self.name = str(clip)
-        self._camera = load_camera(camera) if camera is not None else None
-        self._frames = frames
-        self._file = open_source(clip, camera=self._camera)
-        self.frame_count = frames or self._file.frame_count
-        self.frame_rate_hz = self._file.frame_rate_hz
-
-    def __iter__(self) -> Iterator[Frame]:
-        given, offset_s = 0, 0.0
-        while True:
-            time_s = 0.0
-            for frame in self._file:
-                time_s = frame.capture_time_s + offset_s
-                yield replace(frame, index=given, capture_time_s=time_s)
-                given += 1
-                if given == self._frames:
-                    return
-            if self._frames is None:
-                return
-            offset_s = time_s + 1.0 / (self.frame_rate_hz or 30.0)
-            self._file = open_source(self.name, camera=self._camera)
-
-    def close(self) -> None:
-        """Release the file."""
-        self._file.close()
 
 
 class Run:
@@ -113,18 +82,18 @@ class Run:
         return float(np.polyfit(frames, memory, 1)[0] * MEMORY_EVERY_FRAMES)
 
 
-def track_clip(args: Args, recording: Path) -> tuple[Run, dict[str, float | int | None]]:
+def track_clip(clip: Path, camera: Path | None, recording: Path) -> tuple[Run, dict[str, float | int | None]]:
     """Track the clip, recording to ``recording``; returns what was watched and the totals."""
     run = Run()
+    calibration = load_camera(camera) if camera is not None else None
     with HandTracker() as tracker:
-        source = RepeatedFile(args.clip, args.camera, args.loop)
+        source = open_source(clip, camera=calibration)
         sink = RecordingSink(recording, overwrite=True)
         before_mb = resident_mb()
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         with Outputs([sink], source=source.name, backend=tracker.config.backend) as outputs:
             run_recorded(source, tracker.process, outputs, run.observe)
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-        source.close()
     frames = len(run.process_s)
     return run, {
         "frames": frames,
@@ -135,6 +104,28 @@ def track_clip(args: Args, recording: Path) -> tuple[Run, dict[str, float | int 
         "memory_growth_mb_per_1000_frames": run.slope_mb(),
         "recorded_bytes_per_frame": recording.stat().st_size / frames,
     }
+
+
+def lengthened(clip: Path, frames: int, folder: Path) -> Path:
+    """A file that shows the clip again and again for ``frames`` frames, its packets copied as they are."""
+    longer = folder / "longer.mkv"
+    with av.open(str(clip)) as source, av.open(str(longer), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        written, offset, end = 0, 0, 0
+        while written < frames:
+            source.seek(0)
+            for packet in source.demux(stream):
+                if packet.dts is None or packet.pts is None:  # the flush at the end
+                    continue
+                packet.pts += offset
+                packet.dts += offset
+                end = max(end, packet.pts + (packet.duration or 1))
+                packet.stream = copy
+                target.mux(packet)
+                written += 1
+            offset = end
+    return longer
 
 
 def start_up_s(location: str, folder: Path) -> float:
@@ -191,7 +182,8 @@ def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run, totals = track_clip(args, folder / "clip.jsonl")
+        clip = args.clip if args.loop is None else lengthened(args.clip, args.loop, folder)
+        run, totals = track_clip(clip, args.camera, folder / "clip.jsonl")
         counted = [Duration(took_s, 0.0) for took_s in run.process_s[args.warm_up :]]
         process = {key: value for key, value in summarize(counted).items() if key != "cpu_ms"}
         demo = (MODELS_DIRECTORY / "demo.mp4").exists()

@@ -1,8 +1,13 @@
-"""What several test files share: the folder of reference data, which not every checkout has."""
+"""What all test files share: patience, and the folder of reference data, which not every checkout has."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: properties have no time limit of their own.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -13,6 +13,7 @@ from tracker.crops import (
     Crop,
     CropKind,
     VirtualCrop,
+    in_subpixels,
     make_crop,
     sample_bilinear,
     sample_crop,
@@ -56,6 +57,11 @@ def exact_positions(crop: Crop) -> FloatArray:
     """Pixels (samples, samples, 2) of every sample, each traced through the lens on its own."""
     index = np.arange(crop.samples, dtype=np.float64)
     return crop.image_from_crop(np.stack(np.meshgrid(index, index), axis=-1))
+
+
+def sampled_positions(crop: Crop) -> FloatArray:
+    """Pixels (samples, samples, 2) at which the crop is sampled."""
+    return np.stack(sample_positions(crop), axis=-1) / 32
 
 
 def test_an_upright_affine_crop_at_whole_positions_copies_the_very_pixels() -> None:
@@ -135,7 +141,7 @@ def test_a_virtual_crop_samples_where_a_pixel_by_pixel_trace_does(camera: Camera
         exact = exact_positions(crop)
         reach = np.abs(exact - [camera.cx, camera.cy]).max(axis=-1)
         near = reach < camera.width  # farther out nothing is seen, and the edge is repeated anyway
-        error_px = np.linalg.norm(np.stack(sample_positions(crop), axis=-1) - exact, axis=-1)
+        error_px = np.linalg.norm(sampled_positions(crop) - exact, axis=-1)
         assert error_px[near].max() < 0.2
 
 
@@ -143,7 +149,7 @@ def test_a_virtual_crop_samples_where_a_pixel_by_pixel_trace_does(camera: Camera
 def test_a_crop_is_its_samples_in_whole_levels(kind: CropKind) -> None:
     image = noise_picture(640, 480)
     crop = make_crop(kind, box_at(PINHOLE, 0.9, 0.4, turn_rad=0.4, size_px=90.0), 40, PINHOLE)
-    x, y = sample_positions(crop)
+    x, y = np.moveaxis(sampled_positions(crop), -1, 0)
     found = sample_crop(image, crop) * 255
     np.testing.assert_allclose(found, np.round(found), atol=1e-4)
     for index in np.ndindex(40, 40):
@@ -155,7 +161,7 @@ def test_a_crop_is_its_samples_in_whole_levels(kind: CropKind) -> None:
 @every_kind
 def test_any_number_of_samples_covers_the_box(kind: CropKind, samples: int) -> None:
     crop = make_crop(kind, box_at(PINHOLE, 0.6, 0.4, size_px=80.0), samples, PINHOLE)
-    found = np.stack(sample_positions(crop), axis=-1)
+    found = sampled_positions(crop)
     assert found.shape == (samples, samples, 2)
     np.testing.assert_allclose(found, exact_positions(crop), atol=0.2)
 
@@ -184,7 +190,7 @@ def test_samples_beyond_the_lens_leave_the_others_as_they_are(camera: Camera) ->
     exact = exact_positions(crop)
     seen = np.isfinite(exact).all(axis=-1)
     assert 0.1 < seen.mean() < 0.95
-    np.testing.assert_allclose(np.stack(sample_positions(crop), axis=-1)[seen], exact[seen], atol=0.2)
+    np.testing.assert_allclose(sampled_positions(crop)[seen], exact[seen], atol=0.2)
 
 
 def test_a_box_without_a_ray_is_cropped_as_a_plain_square() -> None:
@@ -208,7 +214,7 @@ def test_a_box_without_a_ray_is_cropped_as_a_plain_square() -> None:
 def test_sampling_all_at_once_equals_a_loop_down_to_pictures_of_one_pixel(
     image: ImageArray, x: FloatArray, y: FloatArray
 ) -> None:
-    found = sample_bilinear(image, x, y)
+    found = sample_bilinear(image, in_subpixels(x), in_subpixels(y))
     assert found.shape == (3, 4, 3)
     for index in np.ndindex(3, 4):
         np.testing.assert_allclose(found[index], naive_bilinear(image, x[index], y[index]), atol=1e-3)
@@ -216,12 +222,12 @@ def test_sampling_all_at_once_equals_a_loop_down_to_pictures_of_one_pixel(
 
 def test_sampling_of_a_picture_that_is_a_view_equals_that_of_its_copy() -> None:
     image = noise_picture(60, 40)[::2, ::-1]
-    x, y = np.random.default_rng(1).uniform(0, 29, (2, 50))
-    np.testing.assert_array_equal(sample_bilinear(image, x, y), sample_bilinear(image.copy(), x, y))
+    at = in_subpixels(np.random.default_rng(1).uniform(0, 29, (2, 50)))
+    np.testing.assert_array_equal(sample_bilinear(image, *at), sample_bilinear(image.copy(), *at))
 
 
 def test_positions_without_a_number_take_some_pixel_and_no_warning() -> None:
     x = np.array([np.nan, np.inf, -np.inf, 1e12])
     with np.errstate(all="raise"):
-        found = sample_bilinear(np.full((4, 4, 3), 7, np.uint8), x, np.zeros(4))
+        found = sample_bilinear(np.full((4, 4, 3), 7, np.uint8), in_subpixels(x), np.zeros(4, np.int32))
     np.testing.assert_array_equal(found, 7)

@@ -1,9 +1,7 @@
-"""Detection: the published networks' own results, and the rules around them."""
+"""Detection: what palms and landmarks become, and where hands are looked for."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,9 +10,12 @@ from hypothesis import strategies as st
 from seen_hands import CAMERA, detection_of, hand_on_ray
 
 from tracker.cameras import pinhole_from_fov
-from tracker.crops import AffineCrop, make_crop
 from tracker.detect import new_hand_boxes
-from tracker.detect.landmarks import INPUT_SAMPLES, LandmarkReader, LandmarkReading, box_around
+from tracker.detect.landmarks import (
+    DEPTH_PER_PIXEL,
+    box_around,
+    combined_shape,
+)
 from tracker.detect.palm import (
     Palm,
     PalmFinder,
@@ -28,78 +29,7 @@ from tracker.detect.schedule import MAX_FULL_PASS_GAP_FRAMES, PalmSchedule, squa
 from tracker.joints import FloatArray
 from tracker.networks.onnx_session import OnnxNetwork
 from tracker.rotations import rotation_from_vector
-from tracker.structs import HandBox, ImageArray
-
-PICTURES = ("test1.jpg", "test2.jpg", "test3.jpg", "test4.jpg", "test5.jpg")
-
-
-# Parity with the published pipeline.
-
-
-@pytest.fixture(scope="module")
-def published(shared: Path) -> dict[str, Any]:
-    """MediaPipe's own results, see ../shared/reference/README.md."""
-    path = shared / "reference" / "mediapipe" / "landmarks.json"
-    if not path.is_file():
-        pytest.skip(f"no {path.name} in the reference data")
-    return dict(json.loads(path.read_text()))
-
-
-@pytest.fixture(scope="module")
-def networks() -> tuple[PalmFinder, LandmarkReader]:
-    pytest.importorskip("onnxruntime")
-    palm, landmark = OnnxNetwork("palm_detection_full"), OnnxNetwork("hand_landmark_full")
-    return PalmFinder(palm), LandmarkReader(landmark, crop_kind="affine")
-
-
-def read_jpeg(path: Path) -> ImageArray:
-    """Pixels as OpenCV decodes them, which Pillow does too: both use libjpeg's own upsampling."""
-    image = pytest.importorskip("PIL.Image", reason="only Pillow decodes JPEG as the reference did")
-    return np.array(image.open(path).convert("RGB"))
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_letterboxed_picture_gives_the_published_palms_and_hands(
-    name: str, shared: Path, published: dict[str, Any], networks: tuple[PalmFinder, LandmarkReader]
-) -> None:
-    finder, reader = networks
-    image = read_jpeg(shared / "data" / "hamer" / "example_data" / name)
-    height, width = image.shape[:2]
-    camera = pinhole_from_fov(width, height, 65.0)
-    palms = finder.find(image, [letterbox_square(camera)], camera)
-    crops = [make_crop("affine", palm.hand_box(), INPUT_SAMPLES, camera) for palm in palms]
-    readings = [reader.read(image, crop) for crop in crops]
-    hands = [pair for pair in zip(readings, crops, strict=True) if pair[0].presence >= 0.5]
-
-    scores = [palm["score"] for palm in published["palms"][f"hamer/{name}"]["palms"]]
-    assert [palm.score for palm in palms] == pytest.approx(scores, abs=1e-3)
-    expected = next(picture for picture in published["images"] if picture["name"] == name)["hands"]
-    assert len(hands) == len(expected)
-    for hand in expected:
-        joints_px = np.array(hand["landmarks_px"])[:, :2]
-        reading, crop = min(hands, key=lambda pair: float(np.abs(pair[0].joints_px - joints_px).max()))
-        assert_as_published(reading, crop, hand, joints_px)
-
-
-def assert_as_published(
-    reading: LandmarkReading, crop: Any, hand: dict[str, Any], joints_px: FloatArray
-) -> None:
-    assert np.abs(reading.joints_px - joints_px).max() < 1.0
-    assert isinstance(crop, AffineCrop)
-    turn = rotation_from_vector(np.array([0.0, 0.0, crop.box.rotation_rad]))
-    assert np.abs(reading.joints_in_crop_m @ turn.T - np.array(hand["world_m"])).max() < 1e-3
-    # Its label is for mirrored pictures, so "Left" is a right hand here.
-    p_label = reading.p_right if hand["label"] == "Left" else 1.0 - reading.p_right
-    assert p_label == pytest.approx(hand["score"], abs=2e-3)
-
-
-def test_an_empty_picture_has_no_palms(networks: tuple[PalmFinder, LandmarkReader]) -> None:
-    image = np.full((480, 640, 3), 90, np.uint8)
-    assert networks[0].find(image, squares_of(CAMERA), CAMERA) == []
-    assert networks[0].find(image, [], CAMERA) == []
-    box = HandBox(np.array([320.0, 240.0]), 200.0, 0.0)
-    assert networks[1].confirm(image, box, CAMERA) is None
-
+from tracker.structs import HandBox
 
 # Palms.
 
@@ -190,6 +120,30 @@ def test_a_wrapped_angle_is_the_same_turn(angle: float) -> None:
     wrapped = wrap_angle(angle)
     assert -np.pi <= wrapped < np.pi
     assert np.exp(1j * wrapped) == pytest.approx(np.exp(1j * angle), abs=1e-9)
+
+
+# The shape of a hand from both of the network's outputs.
+
+
+@given(st.floats(0.2, 5.0), st.floats(-300, 300))
+def test_outputs_that_agree_give_the_world_landmarks_whatever_the_crops_scale(
+    scale: float, shift: float
+) -> None:
+    world = hand_on_ray(CAMERA, 0.5, 0.5)
+    landmarks = 1000 * scale * world / [1.0, 1.0, DEPTH_PER_PIXEL] + shift
+    np.testing.assert_allclose(combined_shape(landmarks, world), world - world.mean(axis=0), atol=1e-9)
+
+
+def test_outputs_that_differ_give_a_hand_between_them_of_the_world_landmarks_size() -> None:
+    world = hand_on_ray(CAMERA, 0.5, 0.5)
+    world -= world.mean(axis=0)
+    bent = world @ rotation_from_vector(np.array([0.2, 0.0, 0.0])).T
+    found = combined_shape(500 * bent / [1.0, 1.0, DEPTH_PER_PIXEL], world)
+    apart, to_world, to_bent = (
+        np.linalg.norm(a - b) for a, b in ((world, bent), (found, world), (found, bent))
+    )
+    assert 0 < to_world < apart and 0 < to_bent < apart
+    assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(world), rel=0.05)
 
 
 # Where a hand is looked for next.

@@ -207,11 +207,12 @@ def test_packets_that_a_driver_spoils_are_skipped_unless_they_all_are():
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     content: bytes
+    status: int
     states_length: bool
     stalls: threading.Event | None
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(self.status)
         if self.states_length:
             self.send_header("Content-Length", str(len(self.content)))
         else:
@@ -231,10 +232,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served(content: bytes, *, states_length: bool = True, stalls: bool = False) -> Iterator[str]:
+def served(
+    content: bytes, *, status: int = 200, states_length: bool = True, stalls: bool = False
+) -> Iterator[str]:
     """A URL on this machine that gives ``content``, and then keeps the line open if it ``stalls``."""
     released = threading.Event() if stalls else None
-    values = {"content": content, "states_length": states_length, "stalls": released}
+    values = {"content": content, "status": status, "states_length": states_length, "stalls": released}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("TestHandler", (Handler,), values))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -369,6 +372,11 @@ def test_a_server_that_never_answers_fails_at_the_time_limit():
             open_source(f"http://{address}/x", network=HASTY)
 
 
+def test_a_refused_password_is_told_so():
+    with served(b"", status=401) as url, pytest.raises(SourceError, match="wants a user and password"):
+        open_source(url)
+
+
 def test_a_page_that_is_no_video_is_refused():
     with served(b"<html>hello</html>" * 100) as url, pytest.raises(SourceError, match="cannot be opened"):
         open_source(url)
@@ -398,7 +406,7 @@ def test_a_public_name_still_tells_the_address(url, name):
 @pytest.mark.parametrize("protocol", ["rtsp", "udp", "http", "rtmp"])
 def test_streams_open_quickly_and_keep_their_first_key_frame(protocol):
     options = stream_options(f"{protocol}://cam/x")
-    assert options["analyzeduration"] == "0"
+    assert options["analyzeduration"] == options["fpsprobesize"] == "0"
     assert int(options["probesize"]) <= 65536
     assert "fflags" not in options
     assert (protocol == "rtsp") == (options.get("rtsp_transport") == "tcp")

@@ -303,6 +303,16 @@ def test_odd_file_names_are_only_names(tmp_path):
         assert len(read(write_video(tmp_path / "clip.mp4").rename(tmp_path / name))) == 6
 
 
+def test_a_path_is_a_file_even_where_the_word_means_something_else(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a b.mp4")
+    assert len(read(f"file://{path.as_posix().replace(' ', '%20')}")) == 6
+    monkeypatch.chdir(tmp_path)
+    for name in ("0", "demo"):
+        path = path.rename(name)
+        assert len(read(Path(name))) == 6
+        assert open_source(f"./{name}", max_frames=1).name == name
+
+
 def write_audio(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)

@@ -49,7 +49,7 @@ class HandTracker:
         self._lead_s = min(self.config.lead_s, MAX_LEAD_S)
         self._backend = backend or load_pose_backend(self.config.backend)
         self._detector = detector or load_detector(self.config.detector)
-        self._tracks = Tracks(self.config.tracks)
+        self._tracks = Tracks(self.config.tracks, max_hands=self.config.detector.max_hands)
 
     def process(self, frame: Frame) -> TrackedFrame:
         """The hands in ``frame``, in metres in its camera's frame."""

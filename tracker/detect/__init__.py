@@ -3,9 +3,10 @@
 Flows in: a `Frame` and the tracks' `ExpectedRegion`s. Flows out: a `HandDetection` per hand seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -72,18 +73,43 @@ class HandDetector:
 
     def detect(self, frame: Frame, regions: Sequence[ExpectedRegion]) -> tuple[HandDetection, ...]:
         """Hands seen in ``frame``: those in expected regions first, in their order, then new ones."""
-        image, camera = frame.image_rgb, frame.camera
-
-        def confirm(box: HandBox, track_id: int | None = None) -> HandDetection | None:
-            return self._reader.confirm(image, box, camera, expected_track_id=track_id)
-
-        awaited = [self._pool.submit(confirm, region.box, region.track_id) for region in regions]
+        palms: list[Palm] = []
         live_hands = sum(region.unseen_s == 0 for region in regions)
-        palms = self._palms.find(image, self._schedule.squares(camera, live_hands), camera)
-        expected = [seen for future in awaited if (seen := future.result()) is not None]
+        squares = self._schedule.squares(frame.camera, live_hands)
+
+        def find_palms() -> None:
+            palms.extend(self._palms.find(frame.image_rgb, squares, frame.camera))
+
+        hands = [(region.box, region.track_id) for region in regions]
+        expected = self._read(frame, hands, meanwhile=find_palms if squares else None)
         boxes = new_hand_boxes(palms, expected, self._config.max_hands - len(expected))
-        found = [seen for seen in self._pool.map(confirm, boxes) if seen is not None]
+        found = self._read(frame, [(box, None) for box in boxes])
         return (*expected, *found)
+
+    def _read(
+        self,
+        frame: Frame,
+        hands: Sequence[tuple[HandBox, int | None]],
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[HandDetection]:
+        """The hands seen in boxes, in order; with each box, the track that expects a hand there.
+
+        This thread crops them one by one, and each is read in another while the next is cropped. Then it
+        would only wait, so it reads the last one itself unless it has something to do meanwhile.
+        """
+        own = hands[-1:] if meanwhile is None else []
+        awaited = [self._pool.submit(self._prepared(frame, *hand)) for hand in hands[: len(hands) - len(own)]]
+        if meanwhile is not None:
+            meanwhile()
+        read = [self._prepared(frame, *hand)() for hand in own]
+        return [seen for seen in (*(future.result() for future in awaited), *read) if seen is not None]
+
+    def _prepared(
+        self, frame: Frame, box: HandBox, track_id: int | None
+    ) -> Callable[[], HandDetection | None]:
+        """What reads ``box``, its crop sampled already."""
+        crop, samples = self._reader.crop(frame.image_rgb, box, frame.camera)
+        return partial(self._reader.confirm, crop, samples, expected_track_id=track_id)
 
     def close(self) -> None:
         """End the detector's threads."""

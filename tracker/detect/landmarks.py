@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracker.cameras import Camera
-from tracker.crops import Crop, CropKind, make_crop, sample_crop
+from tracker.crops import Crop, CropKind, Float32Array, make_crop, sample_crop
 from tracker.detect.palm import wrap_angle
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.networks.onnx_session import OnnxNetwork
@@ -19,6 +19,8 @@ INPUT_SAMPLES = 224
 REGION_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 REGION_SCALE = 2.0
 REGION_SHIFT = -0.1
+MIN_BOX_PX = 8.0
+"""A smaller hand cannot be read again."""
 DEPTH_PER_PIXEL = 1 / 0.4
 """Depth of the published landmarks, in pixels, for each unit of the network's third coordinate."""
 IMAGE_SHAPE_SHARE = 0.7
@@ -49,9 +51,18 @@ class LandmarkReader:
         self._crop_kind = crop_kind
         self._min_presence = min_presence
 
-    def read(self, image_rgb: ImageArray, crop: Crop) -> LandmarkReading:
-        """The network's reading of one crop."""
-        outputs = self._network(sample_crop(image_rgb, crop)[None])
+    def crop(self, image_rgb: ImageArray, box: HandBox, camera: Camera) -> tuple[Crop, Float32Array]:
+        """The crop of ``box`` and its samples, ready to be read.
+
+        Apart from reading: many short array operations in two threads at once would wait for each other
+        more than they work, while the networks run side by side.
+        """
+        crop = make_crop(self._crop_kind, box, INPUT_SAMPLES, camera)
+        return crop, sample_crop(image_rgb, crop)
+
+    def read(self, crop: Crop, samples: Float32Array) -> LandmarkReading:
+        """The network's reading of one crop's ``samples`` (224, 224, 3)."""
+        outputs = self._network(samples[None])
         landmarks = outputs["landmarks_px"][0].astype(np.float64)
         world_joints_m = outputs["world_landmarks_m"][0].astype(np.float64)
         return LandmarkReading(
@@ -63,16 +74,18 @@ class LandmarkReader:
         )
 
     def confirm(
-        self, image_rgb: ImageArray, box: HandBox, camera: Camera, *, expected_track_id: int | None = None
+        self, crop: Crop, samples: Float32Array, *, expected_track_id: int | None = None
     ) -> HandDetection | None:
-        """The hand in ``box``, or None where presence is too low or its points cannot be used."""
-        crop = make_crop(self._crop_kind, box, INPUT_SAMPLES, camera)
-        reading = self.read(image_rgb, crop)
+        """The hand in a crop, or None where presence is too low or its points cannot be used."""
+        reading = self.read(crop, samples)
         if not reading.presence >= self._min_presence or not np.isfinite(reading.joints_px).all():
+            return None
+        box = box_around(reading.joints_px)
+        if box.size_px < MIN_BOX_PX:
             return None
         joints_m = reading.shape_m @ crop.camera_from_crop.T
         return HandDetection(
-            box=box_around(reading.joints_px),
+            box=box,
             p_right=reading.p_right,
             presence=reading.presence,
             estimate=HandEstimate(

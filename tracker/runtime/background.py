@@ -15,6 +15,7 @@ class BackgroundSink:
         self._mailbox: Latest[tuple[StreamInfo, TrackedFrame, Frame | None]] = Latest()
         self._info: StreamInfo | None = None
         self._failure: Exception | None = None
+        self._told = False
         self._thread = threading.Thread(target=self._work, name="background-sink", daemon=True)
         self._thread.start()
 
@@ -34,12 +35,13 @@ class BackgroundSink:
             SinkFailedError: the sink broke at an earlier frame.
         """
         if self._failure is not None:
+            self._told = True
             raise self._failure
         assert self._info is not None, "begin comes before send"
         self._mailbox.put((self._info, tracked, frame))
 
     def notify(self, state: str) -> None:
-        """File-like sinks keep no states; nothing to do."""
+        """A video keeps no states, and videos are what runs in the background; nothing to do."""
 
     def close(self) -> None:
         """Let the sink finish the frame that waits, then close it.
@@ -50,9 +52,9 @@ class BackgroundSink:
         self._mailbox.close()
         self._thread.join()
         self._sink.close()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        if self._failure is not None and not self._told:
+            self._told = True
+            raise self._failure
 
     def _work(self) -> None:
         begun: StreamInfo | None = None

@@ -8,7 +8,10 @@ from tracker.structs import Frame, StreamInfo, TrackedFrame
 
 
 class Outputs:
-    """Feeds every sink in order; leaving the ``with`` statement closes them all, whatever happened."""
+    """Feeds every sink in order; leaving the ``with`` statement closes them all, whatever happened.
+
+    A sink that cannot be closed is heard of, unless something else failed before: that is the cause to tell.
+    """
 
     def __init__(self, sinks: Sequence[Sink], *, source: str, backend: str) -> None:
         self._sinks = tuple(sinks)
@@ -38,12 +41,12 @@ class Outputs:
     def __enter__(self) -> "Outputs":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         failures = []
         for sink in self._sinks:
             try:
                 sink.close()
             except Exception as failure:
                 failures.append(failure)
-        if failures:
+        if failures and kind is None:
             raise failures[0]

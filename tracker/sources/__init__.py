@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote
 
 from tracker.cameras import Camera, CameraChoice, load_camera
 from tracker.errors import SourceError
@@ -52,7 +53,8 @@ def open_source(
 
     Args:
         location: a webcam's number (``0``; on Linux also ``/dev/video0``), a URL, ``demo`` for the clip
-            that comes with the package, or the path of a recorded video (``./demo`` for a file so named).
+            that comes with the package, or the path of a recorded video. ``Path("demo")`` and ``Path("0")``
+            are files of that name.
         camera: calibration of the source's camera; the demo brings its own.
         horizontal_fov_deg: how much it sees across its width, where there is no calibration.
         max_frames: end after so many frames.
@@ -65,24 +67,32 @@ def open_source(
     """
     if max_frames is not None and max_frames < 1:
         raise SourceError(f"the number of frames to read is {max_frames}; give 1 or more")
-    text = str(location)
     if location == DEMO_LOCATION and camera is None and horizontal_fov_deg is None:
         camera = load_camera(MODELS_DIRECTORY / "demo_camera.json")
     cameras = CameraChoice(calibration=camera, horizontal_fov_deg=horizontal_fov_deg)
-    if (number := _webcam_number(text)) is not None:
+    if (number := _webcam_number(location)) is not None:
         from tracker.sources.webcam import Webcam
 
         return Webcam(number, config=webcam, cameras=cameras, max_frames=max_frames)
-    if re.match(r"[A-Za-z][\w+.-]*://", text) and not text.startswith("file://"):
+    if isinstance(location, str) and re.match(r"(?!file:)[A-Za-z][\w+.-]*://", location):
         from tracker.sources.network_stream import NetworkStream
 
-        return NetworkStream(text, config=network, cameras=cameras, max_frames=max_frames)
+        return NetworkStream(location, config=network, cameras=cameras, max_frames=max_frames)
     from tracker.sources.video_file import VideoFile
 
-    path = MODELS_DIRECTORY / "demo.mp4" if location == DEMO_LOCATION else text.removeprefix("file://")
-    return VideoFile(path, cameras=cameras, max_frames=max_frames)
+    return VideoFile(_file_path(location), cameras=cameras, max_frames=max_frames)
 
 
-def _webcam_number(location: str) -> int | None:
-    match = re.fullmatch(r"(?:/dev/video)?([0-9]{1,3})", location)
-    return int(match[1]) if match else None
+def _webcam_number(location: str | Path) -> int | None:
+    device = re.fullmatch(r"/dev/video([0-9]+)", str(location))
+    if device is not None:
+        return int(device[1])
+    return int(location) if isinstance(location, str) and re.fullmatch(r"[0-9]{1,3}", location) else None
+
+
+def _file_path(location: str | Path) -> Path:
+    if location == DEMO_LOCATION:
+        return MODELS_DIRECTORY / "demo.mp4"
+    if isinstance(location, str) and location.startswith("file://"):
+        return Path(unquote(location.removeprefix("file://")))
+    return Path(location)

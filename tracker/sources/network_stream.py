@@ -111,9 +111,10 @@ def public_name(url: str) -> str:
 def stream_options(url: str) -> dict[str, str]:
     """FFmpeg's options that open ``url`` quickly and lose no picture.
 
-    Never ``fflags=nobuffer``: it throws away the first key frame, so nothing decodes until the next.
+    Without ``fpsprobesize`` FFmpeg collects 20 pictures to measure their rate, which then come in one
+    burst. Never ``fflags=nobuffer``: it throws away the first key frame, so nothing decodes until the next.
     """
-    options = {"probesize": "65536", "analyzeduration": "0"}
+    options = {"probesize": "65536", "analyzeduration": "0", "fpsprobesize": "0"}
     match _protocol(url):
         case "rtsp" | "rtsps":
             options["rtsp_transport"] = "tcp"
@@ -142,7 +143,9 @@ def _open(url: str, name: str, config: NetworkConfig) -> "InputContainer":
     except av.ProtocolNotFoundError:
         raise SourceError(f"{name}: this FFmpeg was built without {_protocol(url)!r}") from None
     except av.HTTPUnauthorizedError:
-        raise SourceError(f"{name} asks for a user and password; give protocol://user:password@...") from None
+        raise SourceError(
+            f"{name} wants a user and password; check them in protocol://user:password@..."
+        ) from None
     except (FFmpegError, OSError, ValueError) as error:
         # FFmpeg's own text would repeat the URL, password and all.
         why = reason(error) if isinstance(error, FFmpegError) else "the address is malformed"

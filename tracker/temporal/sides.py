@@ -1,6 +1,6 @@
 """Which side a hand is, decided per track from all that was seen of it so far.
 
-Each frame the network gives P(right); its log-odds, clipped, are added up per track with slow forgetting.
+Each frame the network gives P(right); its log-odds, clipped, are added up per track up to a limit.
 Two live hands of one wearer are one left and one right, so what speaks for one speaks against the other.
 A side once decided changes only when the evidence against it passes a threshold: no flicker.
 """

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tracker.cameras import Camera
 from tracker.joints import BONES, FloatArray, Side, bone_lengths
 from tracker.structs import (
     ExpectedRegion,
@@ -122,14 +123,19 @@ class Track:
 class Tracks:
     """All live tracks; used once a frame in the order expected_regions, assign, update."""
 
-    def __init__(self, config: TracksConfig | None = None) -> None:
+    def __init__(self, config: TracksConfig | None = None, *, max_hands: int = 2) -> None:
         self._config = config or TracksConfig()
+        self._max_hands = max_hands
         self._tracks: list[Track] = []
         self._next_id = 1
         self._time_s: float | None = None
+        self._camera: Camera | None = None
 
     def expected_regions(self, frame: Frame) -> tuple[ExpectedRegion, ...]:
         """Where to look for the live hands in ``frame``, oldest first."""
+        if frame.camera != self._camera:  # places in the last picture mean nothing in this one
+            self._tracks = []
+            self._camera = frame.camera
         self._end_tracks(frame.capture_time_s)
         return tuple(
             ExpectedRegion(
@@ -148,6 +154,7 @@ class Tracks:
             track = self._track_of(detection, time_s, taken=[track for track, _ in assigned])
             track.see(detection, time_s)
             assigned.append((track, detection))
+        self._end_surplus([track for track, _ in assigned])
         live = [track.side_evidence for track in self._tracks]
         decide_sides(live, self._config.sides)
         return tuple(
@@ -181,6 +188,12 @@ class Tracks:
         self._tracks = [
             track for track in self._tracks if last_s - track.seen_at_s <= self._config.max_unseen_s
         ]
+
+    def _end_surplus(self, seen: Sequence[Track]) -> None:
+        """End the longest unseen of more tracks than there can be hands: their hands were found again."""
+        unseen = sorted((t for t in self._tracks if t not in seen), key=lambda track: track.seen_at_s)
+        for track in unseen[: max(len(self._tracks) - self._max_hands, 0)]:
+            self._tracks.remove(track)
 
     def _without_duplicates(self, detections: Sequence[HandDetection], time_s: float) -> list[HandDetection]:
         """One detection for each hand: the one that lies nearest to where its own track expected it.

@@ -1,0 +1,204 @@
+"""Runtime: live keeps to the newest frame, and whatever fails, everything ends and is heard of."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from scripted_runs import NotedSink, ScriptedSource, finish, join_or_fail, wait_or_fail
+from tracked_values import picture, some_frame
+
+from tracker.errors import SinkFailedError, SourceFailedError
+from tracker.runtime import loops
+from tracker.runtime.latest import ClosedError, Latest
+from tracker.runtime.loops import run_live, run_recorded
+from tracker.runtime.outputs import Outputs
+from tracker.structs import Frame, TrackedFrame
+
+# The mailbox.
+
+
+def test_a_mailbox_keeps_the_newest_item_and_counts_the_replaced() -> None:
+    mailbox: Latest[int] = Latest()
+    for item in range(4):
+        mailbox.put(item)
+    assert (mailbox.take(), mailbox.replaced) == (3, 3)
+    mailbox.put(4)
+    assert (mailbox.take(), mailbox.replaced) == (4, 3)
+
+
+def test_a_closed_mailbox_gives_what_waits_and_then_says_so() -> None:
+    mailbox: Latest[int] = Latest()
+    mailbox.put(1)
+    mailbox.close()
+    mailbox.put(2)
+    assert mailbox.take() == 1
+    for _ in range(2):
+        with pytest.raises(ClosedError):
+            mailbox.take()
+
+
+def test_a_taker_that_waits_hears_of_an_item_and_of_the_close() -> None:
+    mailbox: Latest[int] = Latest()
+    taken: list[int] = []
+    first = threading.Event()
+
+    def take_all() -> None:
+        with pytest.raises(ClosedError):
+            while True:
+                taken.append(mailbox.take())
+                first.set()
+
+    thread = finish(take_all)
+    mailbox.put(7)
+    wait_or_fail(first)
+    mailbox.close()
+    join_or_fail(thread)
+    assert taken == [7]
+
+
+def test_between_two_threads_no_item_is_lost_uncounted_nor_taken_twice() -> None:
+    mailbox: Latest[int] = Latest()
+    taken: list[int] = []
+
+    def take_all() -> None:
+        with pytest.raises(ClosedError):
+            while True:
+                taken.append(mailbox.take())
+
+    thread = finish(take_all)
+    for item in range(5000):
+        mailbox.put(item)
+    mailbox.close()
+    join_or_fail(thread)
+    assert len(taken) + mailbox.replaced == 5000
+    assert taken == sorted(set(taken)) and taken[-1] == 4999
+
+
+# The loops.
+
+
+def process(frame: Frame) -> TrackedFrame:
+    return replace(some_frame(index=frame.index, time_s=frame.capture_time_s), dropped_frames=0)
+
+
+def pictures(count: int) -> Callable[[ScriptedSource], Iterator[Frame]]:
+    return lambda source: (picture(index) for index in range(count))
+
+
+class Run:
+    """One run of a loop into a sink, with what was observed."""
+
+    def __init__(self, sink: NotedSink | None = None) -> None:
+        self.sink = sink or NotedSink()
+        self.observed: list[tuple[TrackedFrame, float]] = []
+
+    def __call__(
+        self,
+        loop: Callable[..., None],
+        source: ScriptedSource,
+        process: Callable[[Frame], TrackedFrame] = process,
+    ) -> None:
+        with Outputs([self.sink], source=source.name, backend="landmarks") as outputs:
+            loop(source, process, outputs, lambda tracked, took_s: self.observed.append((tracked, took_s)))
+
+    @property
+    def sent(self) -> list[object]:
+        return [note for note in self.sink.notes if isinstance(note, int)]
+
+
+def test_recorded_frames_are_all_processed_in_order() -> None:
+    run = Run()
+    run(run_recorded, ScriptedSource(pictures(7)))
+    assert run.sent == list(range(7))
+    assert all(took_s >= 0 and tracked.dropped_frames == 0 for tracked, took_s in run.observed)
+
+
+def test_a_live_loop_drops_what_it_has_no_time_for_and_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_taken, all_given = threading.Event(), threading.Event()
+
+    def script(source: ScriptedSource) -> Iterator[Frame]:
+        yield picture(0)
+        wait_or_fail(first_taken)
+        yield from (picture(index) for index in range(1, 5))
+        all_given.set()
+
+    def slow_process(frame: Frame) -> TrackedFrame:
+        first_taken.set()
+        wait_or_fail(all_given)
+        return process(frame)
+
+    monkeypatch.setattr(loops.time, "monotonic", lambda: 100.0)
+    run, source = Run(), ScriptedSource(script)
+    run(run_live, source, slow_process)
+    assert run.sent == [0, 4]
+    assert run.observed[-1][0].dropped_frames == 3
+    assert run.observed[-1][1] == pytest.approx(100.0 - picture(4).capture_time_s)  # since capture
+    assert source.closing.is_set()
+
+
+@pytest.mark.parametrize("failure", [SourceFailedError("unplugged"), ValueError("a bug")])
+@pytest.mark.parametrize("loop", [run_live, run_recorded])
+def test_a_source_that_fails_is_heard_of_after_its_frames_were_sent(
+    loop: Callable[..., None], failure: Exception
+) -> None:
+    sent = threading.Event()
+
+    def script(source: ScriptedSource) -> Iterator[Frame]:
+        yield picture(0)
+        if loop is run_live:
+            wait_or_fail(sent)
+        yield picture(1)
+        raise failure
+
+    def noted_process(frame: Frame) -> TrackedFrame:
+        sent.set()
+        return process(frame)
+
+    run = Run()
+    with pytest.raises(type(failure), match=str(failure)):
+        run(loop, ScriptedSource(script), noted_process)
+    assert run.sent == [0, 1] and run.sink.notes[-1] == "closed"
+
+
+def source_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "source"]
+
+
+def endless(source: ScriptedSource) -> Iterator[Frame]:
+    """A camera that stalls after its first frame, until it is closed."""
+    yield picture(0)
+    wait_or_fail(source.closing)
+
+
+def test_a_bug_while_processing_ends_the_source_and_its_thread() -> None:
+    def buggy(frame: Frame) -> TrackedFrame:
+        raise ZeroDivisionError
+
+    run, source = Run(), ScriptedSource(endless)
+    with pytest.raises(ZeroDivisionError):
+        run(run_live, source, buggy)
+    assert source.closing.is_set() and not source_threads()
+    assert run.sink.notes == ["closed"]
+
+
+def test_an_output_that_breaks_ends_a_live_run() -> None:
+    run, source = Run(NotedSink(failing=("send",))), ScriptedSource(endless)
+    with pytest.raises(SinkFailedError, match="send broke"):
+        run(run_live, source)
+    assert source.closing.is_set() and run.sink.notes[-1] == "closed"
+
+
+def test_a_source_that_does_not_end_when_closed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def stuck(source: ScriptedSource) -> Iterator[Frame]:
+        yield picture(0)
+        wait_or_fail(release)
+
+    monkeypatch.setattr(loops, "SOURCE_JOIN_S", 0.01)
+    with pytest.raises(SinkFailedError):
+        Run(NotedSink(failing=("send",)))(run_live, ScriptedSource(stuck))
+    (thread,) = source_threads()
+    release.set()
+    join_or_fail(thread)
