@@ -47,7 +47,7 @@ def official_files(
         raise WeightsError(f"there is no {source}")
     elif _is_checkpoint(source):
         yield {checkpoint: source}
-    elif zipfile.is_zipfile(source) or tarfile.is_tarfile(source):
+    elif _is_tar(source) or zipfile.is_zipfile(source):
         with tempfile.TemporaryDirectory(dir=folder, prefix=".import-") as unpacked:
             yield _some(_unpack(source, names, Path(unpacked), say), source, names)
     elif _starts_like_pickle(source):
@@ -78,7 +78,7 @@ def _unpack(source: Path, names: Sequence[str], to: Path, say: Say) -> dict[str,
 
 def _members(source: Path) -> Iterator[tuple[str, int, Callable[[], IO[bytes]]]]:
     """Name without folders, size, and a way to read each file of an archive, in the archive's order."""
-    if zipfile.is_zipfile(source):
+    if not _is_tar(source):
         with zipfile.ZipFile(source) as archive:
             for entry in archive.infolist():
                 yield (
@@ -107,10 +107,15 @@ def _is_checkpoint(source: Path) -> bool:
     """Whether it is a PyTorch file, which is a zip too; one that is cut short is known by its name."""
     if source.suffix.lower() in _CHECKPOINT_SUFFIXES:
         return True
-    if not zipfile.is_zipfile(source):
+    if _is_tar(source) or not zipfile.is_zipfile(source):
         return False
     with zipfile.ZipFile(source) as archive:
         return any(name.endswith("/data.pkl") for name in archive.namelist())
+
+
+def _is_tar(source: Path) -> bool:
+    """Whether it is a tar archive; to be asked first, for one whose last file is a zip passes for a zip."""
+    return tarfile.is_tarfile(source)
 
 
 def _starts_like_pickle(source: Path) -> bool:
