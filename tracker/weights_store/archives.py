@@ -69,7 +69,7 @@ def _unpack(source: Path, names: Sequence[str], to: Path, say: Say) -> dict[str,
                 found[name] = to / name
                 with content() as packed, found[name].open("wb") as file:
                     shutil.copyfileobj(packed, file, _PIECE_BYTES)
-            if len(found) == len(names) or names[0] in found:  # what follows the checkpoint is gigabytes more
+            if names[0] in found:  # what follows the checkpoint is gigabytes more
                 break
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise WeightsError(f"{source} is cut short or damaged ({error}); download it again") from error
