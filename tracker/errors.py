@@ -47,3 +47,7 @@ class PlacementError(TrackerError):
 
 class WeightsError(UsageError):
     """A file of weights is missing, damaged, refused, of another network, or cannot be written."""
+
+
+class EngineError(UsageError):
+    """A way to run a network cannot be built, or gives other results than it must."""
