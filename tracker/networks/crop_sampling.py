@@ -26,7 +26,7 @@ NODES = CROP_PX // CELL + 2
 """Nodes along a side: one cell more than the crop, for the steps between its last samples."""
 TAPS = 4
 FAR_PX = 1e5
-"""Stands for a place beyond the lens: far outside any picture, hence black."""
+"""Stands for a place beyond the lens: far outside any picture, so cells with such a node are black."""
 
 PUBLISHED_OVERSAMPLING = 2.0
 """HaMeR's crops are blurred as if they had twice the samples,"""
