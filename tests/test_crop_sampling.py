@@ -1,4 +1,4 @@
-"""Crops sampled in torch are those of ``tracker.crops`` and of the publication, and means where they shrink."""
+"""Crops sampled in torch: those of the CPU sampler and of the publication, means where they shrink."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ reads the picture there (``sample``). All shapes are static but the picture's, s
 A crop that shrinks the picture must average what a sample covers. Each sample is the weighted sum of
 ``TAPS`` x ``TAPS`` bilinear ones spread around it: in a virtual camera evenly over the area that the sample
 covers; in an affine crop so as to give the blur of HaMeR's publication, which these crops are there to
-match. Where nothing shrinks all of them fall on one point.
+match. A batch in which no crop shrinks the picture is read with one bilinear reading a sample.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ CELL = 8
 NODES = CROP_PX // CELL + 2
 """Nodes along a side: one cell more than the crop, for the steps between its last samples."""
 TAPS = 4
+"""Readings along each axis of a sample that must average."""
+SINGLE_TAP = np.array([[0.0], [1.0]], np.float32)
+"""Offset and weight of the only reading of other samples."""
 FAR_PX = 1e5
 """Stands for a place beyond the lens: far outside any picture, so cells with such a node are black."""
 
@@ -43,7 +46,8 @@ class TracedCrops:
     nodes_px: Float32Array
     """(B, 2, NODES, NODES) x and y in the picture of every CELL-th sample, from 0; mirrored where asked."""
     taps: Float32Array
-    """(B, 2, TAPS) how far from a sample it is read, in samples, and how much each reading counts."""
+    """(B, 2, K) how far from a sample it is read, in samples, and how much each reading counts; K is TAPS, or
+    1 where no crop of the batch needs more."""
 
 
 def trace(crops: list[Crop], mirrored: list[bool]) -> TracedCrops:
@@ -56,7 +60,8 @@ def trace(crops: list[Crop], mirrored: list[bool]) -> TracedCrops:
         traced_px = crop.image_from_crop(mirrored_points(grid) if mirror else grid)
         nodes[index] = np.nan_to_num(traced_px, nan=-FAR_PX).transpose(2, 0, 1)
         taps[index] = taps_of(crop)
-    return TracedCrops(nodes, taps)
+    spread = taps[:, 0].any()
+    return TracedCrops(nodes, taps if spread else np.tile(SINGLE_TAP, (len(crops), 1, 1)))
 
 
 def mirrored_points(points: FloatArray) -> FloatArray:
@@ -103,7 +108,7 @@ class CropSampler(nn.Module):
         Args:
             picture: (H, W, 3) uint8 RGB.
             nodes_px: (B, 2, NODES, NODES), see ``TracedCrops``.
-            taps: (B, 2, TAPS) likewise.
+            taps: (B, 2, K) likewise.
 
         Returns:
             (B, 3, 256, 256) float32, ``IMAGE_MEAN`` and ``IMAGE_STD`` undone; black beyond the picture.
@@ -115,19 +120,20 @@ def sample(picture: Tensor, nodes_px: Tensor, taps: Tensor) -> Tensor:
     """Crops (B, 3, 256, 256) in 0..255 of a picture (H, W, 3); see ``CropSampler.forward``."""
     height, width, _ = picture.shape
     batch = len(nodes_px)
-    planes = picture.permute(2, 0, 1)[None].float().contiguous()  # (1, 3, H, W)
+    planes = picture.permute(2, 0, 1)[None].float()  # (1, 3, H, W), still pixel by pixel in memory
     positions = F.interpolate(nodes_px, size=(NODES - 1) * CELL + 1, mode="bilinear", align_corners=True)
     here = positions[:, :, :CROP_PX, :CROP_PX]
     right = positions[:, :, :CROP_PX, 1 : CROP_PX + 1] - here  # a step of one sample, in pixels
     down = positions[:, :, 1 : CROP_PX + 1, :CROP_PX] - here
     offsets, weights = taps.unbind(1)  # each (B, K)
+    readings = offsets.shape[1] ** 2
     across = offsets[:, None, :, None, None, None] * right[:, None, None]  # (B, 1, K, 2, 256, 256)
     along = offsets[:, :, None, None, None, None] * down[:, None, None]
     x, y = (here[:, None, None] + across + along).unbind(3)  # each (B, K, K, 256, 256)
     # grid_sample counts from -1 at the first pixel's centre to 1 at the last one's.
     grid = torch.stack([x * (2.0 / max(width - 1, 1)) - 1.0, y * (2.0 / max(height - 1, 1)) - 1.0], dim=-1)
-    grid = grid.view(1, batch * TAPS * TAPS * CROP_PX, CROP_PX, 2)
+    grid = grid.view(1, batch * readings * CROP_PX, CROP_PX, 2)
     read = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    each = read.view(3, batch, TAPS * TAPS, CROP_PX * CROP_PX)
-    shares = (weights[:, :, None] * weights[:, None, :]).view(1, batch, TAPS * TAPS, 1)
+    each = read.reshape(3, batch, readings, CROP_PX * CROP_PX)
+    shares = (weights[:, :, None] * weights[:, None, :]).view(1, batch, readings, 1)
     return (each * shares).sum(2).view(3, batch, CROP_PX, CROP_PX).transpose(0, 1)

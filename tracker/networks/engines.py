@@ -5,6 +5,7 @@ crops when it is loaded, and refused if joints move by more than ``MAX_JOINT_ERR
 """
 
 import importlib.util
+from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -95,14 +96,15 @@ def _uncaptured(name: str, hamer: Hamer, folder: Path | None) -> Step:
 
 
 class CapturedStep:
-    """A step replayed from one CUDA graph for each batch size and picture, with static buffers.
+    """A step replayed from captured CUDA graphs with static buffers.
 
-    What it returns is overwritten by its next call for the same batch size.
+    Each batch size has a graph, and one more where crops must average (see ``TracedCrops``). What a call
+    returns is overwritten by the next one of the same shapes.
     """
 
     def __init__(self, step: Step) -> None:
         self._step = step
-        self._graphs: dict[int, _Graph] = {}
+        self._graphs: dict[tuple[int, ...], _Graph] = {}
         self._picture: Tensor | None = None
 
     def __call__(self, picture: Tensor, nodes_px: Tensor, taps: Tensor) -> ReadHands:
@@ -110,9 +112,9 @@ class CapturedStep:
         if self._picture is not picture:
             self._graphs.clear()
             self._picture = picture
-        graph = self._graphs.get(len(nodes_px))
+        graph = self._graphs.get(taps.shape)
         if graph is None:
-            graph = self._graphs[len(nodes_px)] = _Graph(self._step, picture, nodes_px, taps)
+            graph = self._graphs[taps.shape] = _Graph(self._step, picture, nodes_px, taps)
         return graph.replay(nodes_px, taps)
 
 
@@ -146,8 +148,8 @@ def refuse_if_different(name: str, engine: Step, eager: Step, device: torch.devi
     Raises:
         EngineError: joints differ by more than ``MAX_JOINT_ERROR_MM``; says by how much.
     """
-    for count in BATCH_SIZES:
-        picture, nodes_px, taps = seeded_call(count, device)
+    for count, taps_a_side in product(BATCH_SIZES, (1, TAPS)):
+        picture, nodes_px, taps = seeded_call(count, device, taps_a_side=taps_a_side)
         difference_mm = joint_difference_mm(
             engine(picture, nodes_px, taps).packed, eager(picture, nodes_px, taps).packed
         )
@@ -159,7 +161,7 @@ def refuse_if_different(name: str, engine: Step, eager: Step, device: torch.devi
             )
 
 
-def seeded_call(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def seeded_call(count: int, device: torch.device, *, taps_a_side: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """A picture of blobs and noise, and ``count`` crops of it: what a ``Step`` takes."""
     generator = torch.Generator().manual_seed(count)
     height, width = _CHECK_PICTURE
@@ -170,7 +172,8 @@ def seeded_call(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tenso
     steps = torch.arange(NODES) * CELL
     first = 20.0 * torch.arange(1, count + 1)[:, None, None] + torch.zeros(NODES, NODES)
     nodes_px = torch.stack([first + steps, first + steps[:, None]], dim=1)
-    taps = torch.stack([torch.zeros(count, TAPS), torch.full((count, TAPS), 1.0 / TAPS)], dim=1)
+    taps = torch.full((count, 2, taps_a_side), 1.0 / taps_a_side)
+    taps[:, 0] = torch.linspace(-0.3, 0.3, taps_a_side)
     assert float(nodes_px[0].max()) < width + CROP_PX
     return picture.to(device), nodes_px.to(device), taps.to(device)
 
