@@ -140,6 +140,13 @@ def test_an_engine_that_moves_joints_by_less_is_taken(hamer: Hamer) -> None:
         refuse_if_different("graph", moved_by(0.0005, exact), exact, CPU)
 
 
+def test_batches_that_the_memory_does_not_hold_are_not_compared() -> None:
+    with torch.inference_mode():
+        refuse_if_different("graph", CountingStep(memory=1), CountingStep(memory=1), CPU)
+        with pytest.raises(torch.OutOfMemoryError):
+            refuse_if_different("graph", CountingStep(memory=0), CountingStep(), CPU)
+
+
 def test_compilers_see_the_whole_network_and_mano_at_once(hamer: Hamer) -> None:
     compiled = torch.compile(hamer, backend="eager", fullgraph=True)
     batch = CropSampler()(*seeded_call(1, CPU))
