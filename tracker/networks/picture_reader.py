@@ -64,8 +64,9 @@ class PictureReader:
         sampler: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
         read: Callable[[Tensor], HamerOutput] | None = None,
     ) -> None:
-        self._sample = sampler or CropSampler().to(device_of(hamer))
-        self._read = read or hamer
+        # A compiled module has no truth value, so these are compared with None.
+        self._sample = CropSampler().to(device_of(hamer)) if sampler is None else sampler
+        self._read = hamer if read is None else read
 
     def __call__(self, picture: Tensor, nodes_px: Tensor, taps: Tensor) -> ReadHands:
         """Read the hands of one picture; see ``Step``."""
