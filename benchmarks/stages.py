@@ -70,6 +70,7 @@ class Stages:
         detections = call("detect", self._detector.detect, frame, regions)
         observed = call("tracks: who is who", self._tracks.assign, detections, time_s)
         estimates = self._backend.estimate(frame, observed)
+        observed = self._tracks.sized(observed, estimates)
         count = f"placement, {len(observed)} hands"
         poses = call(count, place_hands, estimates, observed, frame.camera)
         hands = call("tracks: smoothing", self._tracks.update, observed, poses, time_s)

@@ -1,9 +1,14 @@
 """What all test files share: patience, and the folder of reference data, which not every checkout has."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from official_files import OfficialFiles
 
 # A busy machine is no failure: properties have no time limit of their own.
 settings.register_profile("patient", deadline=None)
@@ -18,3 +23,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the reference data lies in ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def hamer_files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["OfficialFiles"]:
+    """Stand-ins for HaMeR's checkpoint, 2 layers deep, and for MANO."""
+    pytest.importorskip("torch")
+    pytest.importorskip("scipy")  # the stand-in MANO file holds a sparse matrix
+    from official_files import OfficialFiles
+
+    files = OfficialFiles(shared, tmp_path_factory.mktemp("hamer"))
+    yield files
+    files.checkpoint.unlink()

@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import pytest
 
 from tracker.cli import live, main
+
+if TYPE_CHECKING:
+    from official_files import OfficialFiles
 
 CAMERA = {"model": "pinhole", "width": 64, "height": 48, "fx": 50, "fy": 50, "cx": 31.5, "cy": 23.5}
 
@@ -124,7 +128,7 @@ def test_an_impossible_camera_is_refused(
     [
         (["--fov", "400"], "10 to 170"),
         (["--fov", "nan"], "10 to 170"),
-        (["--backend", "magic"], "choose one of landmarks"),
+        (["--backend", "magic"], "choose one of landmarks, hamer"),
         (["--max-frames", "0"], "give 1 or more"),
         (["--max-hands", "0"], "give 1 or more"),
         (["--record", "/nowhere/at/all.jsonl"], "/nowhere/at"),
@@ -220,6 +224,133 @@ def test_a_recording_replayed_at_full_speed_is_the_same(
         main(["replay", str(first), "--full-speed", "--record", str(second)])
     assert stop.value.code == 0
     assert second.read_text().splitlines()[1:] == first.read_text().splitlines()[1:]
+
+
+# The backend hamer.
+
+
+def hamer_run(files: "OfficialFiles", *more: object) -> list[object]:
+    """Three frames of the demo through HaMeR."""
+    hands = ["--source", "demo", "--max-frames", 3, "--backend", "hamer"]
+    return [*hands, "--checkpoint", files.checkpoint, "--mano", files.mano, *more]
+
+
+@pytest.mark.parametrize("crop", ["virtual", "affine"])
+def test_hamer_writes_mano_parameters_and_draws_its_mesh(
+    hamer_files: "OfficialFiles", tmp_path: Path, capsys: pytest.CaptureFixture[str], crop: str
+) -> None:
+    record, skins, bones = (tmp_path / name for name in ("hands.jsonl", "skins.mp4", "bones.mp4"))
+    asked = hamer_run(hamer_files, "--crop", crop, "--record", record, "--video", skins, "--draw", "mesh")
+    status, lines = run_live(capsys, *asked)
+    assert status == 0, lines
+    messages = [json.loads(line) for line in record.read_text().splitlines()]
+    assert messages[0]["backend"] == "hamer"
+    assert len(messages) == 4
+    for message in messages[1:]:
+        assert [hand["side"] for hand in message["hands"]] == ["left", "right"]
+        for hand in message["hands"]:
+            assert np.shape(hand["mano"]["global_orient"]) == (3, 3)
+            assert np.shape(hand["mano"]["hand_pose"]) == (15, 3, 3)
+            assert np.shape(hand["mano"]["betas"]) == (10,)
+            assert hand["mano"]["mirrored"] == (hand["side"] == "left")
+            joints = np.array(hand["joints_in_camera_m"])
+            assert np.abs(np.array(hand["mano"]["translation_m"]) - joints.mean(axis=0)).max() < 0.3
+    again = ["replay", record, "--full-speed", "--video", bones]
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in again])
+    assert stop.value.code == 0
+    with av.open(str(skins)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 3
+
+
+def test_a_replay_draws_mano_where_it_is_given(
+    hamer_files: "OfficialFiles", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "hands.jsonl"
+    assert run_live(capsys, *hamer_run(hamer_files, "--record", record))[0] == 0
+    pictures = []
+    for more in ([], ["--mano", str(hamer_files.mano)]):
+        video = tmp_path / f"{len(more)}.mkv"
+        with pytest.raises(SystemExit) as stop:
+            asked = ["replay", str(record), "--full-speed", "--video", str(video), "--draw", "mesh", *more]
+            main(asked)
+        assert stop.value.code == 0, capsys.readouterr().err
+        with av.open(str(video)) as container:
+            pictures.append(next(container.decode(video=0)).to_ndarray(format="rgb24").astype(float))
+    assert np.abs(pictures[0] - pictures[1]).max() > 50  # an open hand, and MANO's
+
+
+def test_hamer_without_its_files_says_how_to_get_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path))
+    status, lines = run_live(capsys, "--source", "demo", "--backend", "hamer")
+    assert status == 2
+    error = one_error(lines)
+    for told in ("hamer_demo_data.tar.gz", "mano.is.tue.mpg.de", "weights import", str(tmp_path)):
+        assert told in error
+
+
+@pytest.mark.parametrize("engine", ["graph", "inductor", "tensorrt"])
+def test_an_engine_that_needs_a_gpu_says_so(
+    hamer_files: "OfficialFiles",
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    status, lines = run_live(capsys, *hamer_run(hamer_files, "--engine", engine))
+    assert status == 2
+    assert "needs an NVIDIA GPU" in one_error(lines)
+
+
+def weights(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of the command."""
+    with pytest.raises(SystemExit) as stop:
+        main(["weights", *(str(argument) for argument in arguments)])
+    out, err = capsys.readouterr()
+    return int(stop.value.code or 0), out, err
+
+
+def test_weights_are_shown_imported_and_used(
+    hamer_files: "OfficialFiles",
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("safetensors")
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path))
+    status, out, _ = weights(capsys, "status")
+    assert status == 0
+    for told in ("hamer.ckpt", "MANO_RIGHT.pkl", "get it:", "licence:", "mano.is.tue.mpg.de"):
+        assert told in out
+    status, out, err = weights(capsys, "import", hamer_files.mano, hamer_files.checkpoint)
+    assert status == 0, err
+    assert "missing" not in out
+    assert "float16 moves joints by" in out
+    status, lines = run_live(capsys, "--source", "demo", "--max-frames", 1, "--backend", "hamer")
+    assert status == 0, lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["import"], "name the files"),
+        (["status", "hamer.ckpt"], "takes no files"),
+        (["import", "absent.zip"], "absent.zip"),
+    ],
+)
+def test_an_impossible_weights_command_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path))
+    status, _, err = weights(capsys, *arguments)
+    assert status == 2
+    assert expected in one_error(err.splitlines())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")

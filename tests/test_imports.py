@@ -11,16 +11,28 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tracker"
-BASE = ("errors", "timing", "joints", "rotations", "cameras", "structs", "crops", "skinned_hand")
+BASE = (
+    "errors",
+    "timing",
+    "joints",
+    "rotations",
+    "cameras",
+    "structs",
+    "crops",
+    "skinned_hand",
+    "mano_numpy",
+)
 """The ground all stages stand on: each module may import those before it."""
 STAGES: dict[str, set[str]] = {
     "networks": set(),
+    "weights_store": {"networks"},
     "sources": set(),
     "detect": {"networks"},
     "pose": {"networks"},
     "placement": set(),
     "temporal": set(),
-    "sinks": set(),
+    "hand_mesh": set(),
+    "sinks": {"hand_mesh"},
     "pipeline": {"networks", "detect", "pose", "placement", "temporal"},
     "progress": set(),
     "runtime": {"sources", "sinks"},
@@ -28,12 +40,15 @@ STAGES: dict[str, set[str]] = {
 """The other parts a part may import, besides itself and the ground."""
 RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", "tracker.sinks.messages"}
 LIBRARIES: dict[str, set[str]] = {
-    "networks": {"numpy", "onnxruntime", "torch"},
+    "networks": {"numpy", "onnxruntime", "safetensors", "torch", "torch_tensorrt"},
+    "weights_store": {"numpy", "platformdirs"},
     "sources": {"numpy", "av"},
     "sinks": {"numpy", "av", "msgspec", "PIL", "websockets"},
     "cli": {"numpy", "tyro"},
     "progress": {"numpy", "tqdm"},
 }
+PACKAGES = {"PIL": "pillow", "torch_tensorrt": "torch-tensorrt"}
+"""Of libraries whose package has another name."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -69,8 +84,8 @@ def may_import(importer: str, imported: str) -> bool:
     if part in BASE:
         return other in BASE[: BASE.index(part)]
     if part == "":  # the package's own lazy exports
-        return other not in ("cli", "progress", "runtime")
-    if part in ("cli", "__main__"):
+        return other not in ("cli", "cli_options", "progress", "runtime", "weights_store")
+    if part in ("cli", "cli_options", "__main__"):
         return True
     if part == "runtime" and other in ("sources", "sinks"):
         return imported in RUNTIME_KNOWS
@@ -97,12 +112,12 @@ def test_every_library_is_a_declared_dependency() -> None:
         for top in (
             {name.split(".")[0] for name in imports_of(path)} - {"tracker"} - set(sys.stdlib_module_names)
         ):
-            assert {"PIL": "pillow"}.get(top, top) in declared, f"{name_of(path)} needs {top}"
+            assert PACKAGES.get(top, top) in declared, f"{name_of(path)} needs {top}"
 
 
 def test_every_part_has_a_place() -> None:
     parts = {part_of(name_of(path)) for path in MODULES}
-    assert parts - set(BASE) - set(STAGES) == {"", "cli", "__main__"}
+    assert parts - set(BASE) - set(STAGES) == {"", "cli", "cli_options", "__main__"}
 
 
 @pytest.mark.parametrize(
@@ -178,4 +193,4 @@ with HandTracker() as tracker:
 """
     )
     assert {"tracker", "numpy", "onnxruntime"} <= asked
-    assert asked.isdisjoint({"torch", "av", "tyro", "cv2", "mediapipe"})
+    assert asked.isdisjoint({"torch", "safetensors", "av", "tyro", "cv2", "mediapipe"})

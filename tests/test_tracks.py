@@ -226,7 +226,8 @@ def test_a_hands_size_is_the_median_of_what_was_seen_of_it() -> None:
         larger = detection.estimate.joints_from_wrist_m * scale
         estimate = dataclasses.replace(detection.estimate, joints_from_wrist_m=larger)
         tracks.expected_regions(frame_at(index / 30))
-        (hand,) = tracks.assign([dataclasses.replace(detection, estimate=estimate)], index / 30)
+        observed = tracks.assign([dataclasses.replace(detection, estimate=estimate)], index / 30)
+        (hand,) = tracks.sized(observed, [estimate])
         tracks.update([hand], [place_hand(estimate, CAMERA)], index / 30)
         return hand
 

@@ -17,15 +17,8 @@ from tracked_values import CAMERA, picture, some_frame, some_hand, some_info, tw
 from tracker.cameras import pinhole_from_fov
 from tracker.errors import SinkError, SinkFailedError
 from tracker.joints import FloatArray, Side
-from tracker.sinks.drawing import (
-    DARK,
-    SIDE_COLOURS,
-    blank_picture,
-    clip_segment,
-    draw_tracking,
-    fit_picture,
-    label,
-)
+from tracker.sinks.canvas import DARK, blank_picture, fit_picture
+from tracker.sinks.drawing import SIDE_COLOURS, clip_segment, draw_tracking, label
 from tracker.sinks.video import CONTAINERS, MIN_STEP_TICKS, TICKS_PER_S, Timeline, VideoSink
 from tracker.structs import ImageArray, TrackedHand
 
@@ -287,6 +280,19 @@ def test_a_coasting_hand_is_thinner_and_paler() -> None:
     colour = SIDE_COLOURS[Side.LEFT]
     assert near(coasting, colour) < 0.1 * near(seen, colour)
     assert (coasting[60:] != DARK).any(axis=2).sum() < (seen[60:] != DARK).any(axis=2).sum()
+
+
+def test_a_video_can_show_meshes(tmp_path: Path) -> None:
+    areas = {}
+    for draw in ("skeleton", "mesh"):
+        path = tmp_path / f"{draw}.mp4"
+        sink = VideoSink(path, draw=draw)
+        sink.begin(some_info())
+        sink.send(two_hands(), None)
+        sink.close()
+        (shown,) = read(path)[1]
+        areas[draw] = int((shown[60:].max(axis=2) > 60).sum())
+    assert areas["mesh"] > 2 * areas["skeleton"] > 0
 
 
 def moved(hand: TrackedHand, joints_px: FloatArray) -> TrackedHand:

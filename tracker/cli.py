@@ -5,6 +5,7 @@ Exit status: 0 done, also when a live run is stopped; 1 failed while running; 2 
 carried out; 130 a file was left unfinished because somebody stopped the run.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,100 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
 from tracker.errors import TrackerError, UsageError
 
 if TYPE_CHECKING:
-    from tracker.cameras import Camera
-    from tracker.pipeline import HandTracker
     from tracker.sinks import Sink
     from tracker.sources import Source
 
 FILE_STATUS, LIVE_STATUS = 130, 0
 """Exit status after Ctrl-C: a file was left unfinished; a live run ends that way."""
-
-
-@dataclass(frozen=True)
-class CameraOptions:
-    """What is known of the camera."""
-
-    camera: Path | None = None
-    """Calibration of the camera, a JSON file (see docs/formats.md)."""
-    fov: float | None = None
-    """Horizontal field of view in degrees, 10 to 170, where there is no calibration."""
-
-    def load(self) -> "Camera | None":
-        """The calibration, if one is given."""
-        from tracker.cameras import CameraChoice, load_camera
-
-        CameraChoice(horizontal_fov_deg=self.fov)
-        return load_camera(self.camera) if self.camera is not None else None
-
-
-@dataclass(frozen=True)
-class TrackingOptions:
-    """How hands are tracked."""
-
-    backend: str = "landmarks"
-    """What reads a hand's joints from its crop."""
-    landmark_model: Literal["full", "lite"] = "full"
-    """Light landmark network: full is more exact, lite takes half the time."""
-    max_hands: int = 2
-    """Hands to look for."""
-    several_people: bool = False
-    """Hands of several people are in view: two hands need not be one left and one right."""
-
-    def load(self) -> "HandTracker":
-        """The tracker, its networks opened."""
-        from tracker.detect import DetectorConfig
-        from tracker.pipeline import HandTracker, TrackerConfig
-        from tracker.temporal.sides import SideConfig
-        from tracker.temporal.tracks import TracksConfig
-
-        return HandTracker(
-            TrackerConfig(
-                backend=self.backend,
-                detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
-                tracks=TracksConfig(sides=SideConfig(one_wearer=not self.several_people)),
-            )
-        )
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where results go."""
-
-    record: Path | None = None
-    """Write the hands as JSON lines, wire format version 1, to this .jsonl file."""
-    video: Path | None = None
-    """Write the picture with the hands drawn over it to this .mp4, .mkv or .mov file."""
-    overwrite: bool = False
-    """Replace output files that exist."""
-
-    def open(self, *, reads: Sequence[str | Path | None]) -> "list[Sink]":
-        """The sinks asked for, their files open; ``reads`` are the files that the run reads."""
-        from tracker.sinks.output_file import refuse_shared_files
-        from tracker.sinks.recording import RecordingSink
-
-        if self.record is not None and self.record.suffix != ".jsonl" and not _is_device(self.record):
-            raise UsageError(f"--record is {self.record}; end its name in .jsonl")
-        outputs = [path for path in (self.record, self.video) if path is not None]
-        refuse_shared_files(outputs, [Path(path) for path in reads if path is not None])
-        sinks: list[Sink] = []
-        with ExitStack() as on_failure:
-            if self.record is not None:
-                sinks.append(RecordingSink(self.record, overwrite=self.overwrite))
-                on_failure.callback(sinks[0].close)
-            if self.video is not None:
-                from tracker.sinks.video import VideoSink
-
-                sinks.append(VideoSink(self.video, overwrite=self.overwrite))
-            on_failure.pop_all()
-        return sinks
-
-
-def _is_device(path: Path) -> bool:
-    """A device or pipe, such as /dev/stdout: it may have any name."""
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @dataclass(frozen=True)
@@ -167,11 +83,37 @@ class Replay:
     """The video it was recorded from: its frames become the background of --video."""
     full_speed: bool = False
     """Do not wait between frames."""
+    mano: Path | None = None
+    """MANO_RIGHT.pkl, to draw meshes of hands that carry MANO's parameters; the imported one unless given."""
     output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
 
     def run(self) -> int:
         """Replay to the end of the recording; returns the exit status."""
         return replay(self)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The files of the backend hamer: bring in what you downloaded, and show what is there."""
+
+    action: tyro.conf.Positional[Literal["import", "status"]]
+    """Bring in official files, or show what is there and where to get the rest."""
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """For import: hamer.ckpt, MANO_RIGHT.pkl, the archives they come in, or a folder that holds them."""
+
+    def run(self) -> int:
+        """Do what was asked; returns the exit status."""
+        from tracker.weights_store import default_folder, describe, import_weights
+
+        folder = default_folder(home_folder())
+        if self.action == "import" and not self.files:
+            raise UsageError("name the files to import; `hand-tracker weights status` says where to get them")
+        if self.action == "status" and self.files:
+            raise UsageError("weights status takes no files")
+        for path in self.files:
+            import_weights(path, folder, say=say)
+        print(describe(folder))
+        return 0
 
 
 def track(options: Live) -> int:
@@ -184,7 +126,7 @@ def track(options: Live) -> int:
     with interruptible(), ExitStack() as stack:
         source = open_for(options)
         stack.callback(source.close)
-        tracker = stack.enter_context(options.tracking.load())
+        tracker = stack.enter_context(options.tracking.load(home_folder()))
         outputs = stack.enter_context(
             Outputs(open_sinks(options, source), source=source.name, backend=options.tracking.backend)
         )
@@ -230,7 +172,10 @@ def open_for(options: Live) -> "Source":
 
 def open_sinks(options: Live, source: "Source") -> "list[Sink]":
     """The outputs asked for; drawing and encoding a live feed's video must not hold its tracking up."""
-    sinks = options.output.open(reads=[source.name, options.camera.camera])
+    mano = options.tracking.mano
+    if mano is None and options.tracking.backend == "hamer" and options.output.draws_meshes:
+        mano = stored_mano(home_folder())
+    sinks = options.output.open(reads=[source.name, options.camera.camera], mano=mano)
     if source.live and options.output.video is not None:
         from tracker.runtime.background import BackgroundSink
 
@@ -253,7 +198,10 @@ def replay(options: Replay) -> int:
             source = open_source(options.picture)
             stack.callback(source.close)
             pictures = iter(source)
-        sinks = options.output.open(reads=[options.recording, options.picture])
+        mano = options.mano
+        if mano is None and options.output.draws_meshes:
+            mano = stored_mano(home_folder())
+        sinks = options.output.open(reads=[options.recording, options.picture], mano=mano)
         for sink in sinks:
             stack.callback(sink.close)
         progress = Progress(live=False, total_frames=None, what="sending")
@@ -290,13 +238,19 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def home_folder() -> Path | None:
+    """Where the environment says that this program's own files are kept, if it does."""
+    home = os.environ.get("TRACKER_HOME")
+    return Path(home).expanduser() if home else None
+
+
 def say(line: str) -> None:
     """Tell a person something on standard error, if it is open; standard output is for results."""
     if sys.stderr is not None:
         print(line, file=sys.stderr, flush=True)
 
 
-def run_command(parse: Callable[[], Live | Process | Replay]) -> int:
+def run_command(parse: Callable[[], Live | Process | Replay | Weights]) -> int:
     """Run what the command line asks for; a user's mistake is one line, never a traceback."""
     try:
         return parse().run()
@@ -316,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Annotated[Live, tyro.conf.subcommand(name="live")]
         | Annotated[Process, tyro.conf.subcommand(name="process")]
         | Annotated[Replay, tyro.conf.subcommand(name="replay")]
+        | Annotated[Weights, tyro.conf.subcommand(name="weights")]
     )
     sys.exit(run_command(lambda: tyro.cli(commands, args=arguments, prog="hand-tracker")))
 

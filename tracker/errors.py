@@ -43,3 +43,11 @@ class MissingDependencyError(UsageError):
 
 class PlacementError(TrackerError):
     """A hand cannot be placed in the camera frame from what was observed."""
+
+
+class WeightsError(UsageError):
+    """A file of weights is missing, damaged, refused, of another network, or cannot be written."""
+
+
+class EngineError(UsageError):
+    """A way to run a network cannot be built, or gives other results than it must."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from tracker.detect import Detector, DetectorConfig, load_detector
 from tracker.errors import UsageError
 from tracker.placement import place_hands
-from tracker.pose import PoseBackend, load_pose_backend
-from tracker.structs import Frame, TrackedFrame, TrackedHand
+from tracker.pose import PoseBackend, StartsEarly, load_pose_backend
+from tracker.pose.hamer import HamerOptions
+from tracker.structs import Frame, HandPose, TrackedFrame, TrackedHand
 from tracker.temporal.prediction import MAX_LEAD_S, predict_hand
 from tracker.temporal.tracks import Tracks, TracksConfig
 from tracker.timing import StageTimer
@@ -19,6 +20,8 @@ class TrackerConfig:
 
     backend: str = "landmarks"
     """Pose backend: what reads a hand's joints from its crop."""
+    hamer: HamerOptions = field(default_factory=HamerOptions)
+    """For the backend hamer."""
     lead_s: float = 0.0
     """Give hands for this much later than the frame, damped and capped at 0.05."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -47,7 +50,7 @@ class HandTracker:
         if not self.config.lead_s >= 0:
             raise UsageError(f"the lead time is {self.config.lead_s} s; it cannot be negative")
         self._lead_s = min(self.config.lead_s, MAX_LEAD_S)
-        self._backend = backend or load_pose_backend(self.config.backend)
+        self._backend = backend or load_pose_backend(self.config.backend, hamer=self.config.hamer)
         self._detector = detector or load_detector(self.config.detector)
         self._tracks = Tracks(self.config.tracks, max_hands=self.config.detector.max_hands)
 
@@ -56,11 +59,16 @@ class HandTracker:
         timer = StageTimer()
         with timer.stage("detect"):
             regions = self._tracks.expected_regions(frame)
+        if isinstance(self._backend, StartsEarly):
+            with timer.stage("pose"):
+                self._backend.start(frame, regions)
+        with timer.stage("detect"):
             detections = self._detector.detect(frame, regions)
-            # Identity, side and size are decided here: before any crop that depends on the side.
+            # Identity and side are decided here: before any crop that depends on the side.
             observed = self._tracks.assign(detections, frame.capture_time_s)
         with timer.stage("pose"):
             estimates = self._backend.estimate(frame, observed)
+            observed = self._tracks.sized(observed, estimates)
         with timer.stage("placement"):
             poses = place_hands(estimates, observed, frame.camera)
         with timer.stage("temporal"):
@@ -86,8 +94,25 @@ class HandTracker:
 
 
 def publish(frame: Frame, hands: Sequence[TrackedHand], lead_s: float) -> tuple[TrackedHand, ...]:
-    """The hands at the time they are given for, each with the projection of its published joints."""
+    """The hands at the time they are given for, projected, MANO's model moved to where they are."""
     predicted = (predict_hand(hand, lead_s) for hand in hands)
     return tuple(
-        replace(hand, joints_px=frame.camera.project(hand.pose.joints_in_camera_m)) for hand in predicted
+        replace(
+            hand,
+            pose=with_placed_mano(hand.pose),
+            joints_px=frame.camera.project(hand.pose.joints_in_camera_m),
+        )
+        for hand in predicted
     )
+
+
+def with_placed_mano(pose: HandPose) -> HandPose:
+    """The pose with MANO's translation such that its joints come closest to the published ones.
+
+    That is where their means meet. Done once, at the end: placement, hand size, smoothing, coasting and
+    prediction have all moved the joints, and none of them needs to know of MANO.
+    """
+    if pose.mano is None:
+        return pose
+    translation_m = pose.mano.translation_m + pose.joints_in_camera_m.mean(axis=0)
+    return replace(pose, mano=replace(pose.mano, translation_m=translation_m))

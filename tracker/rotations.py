@@ -68,17 +68,21 @@ def rotation_from_quaternion(quaternion_wxyz: FloatArray) -> FloatArray:
 
 
 def rotation_between(start: FloatArray, end: FloatArray) -> FloatArray:
-    """The smallest rotation (3, 3) that turns unit vector ``start`` (3,) onto unit vector ``end`` (3,).
+    """The smallest rotations (..., 3, 3) that turn unit vectors ``start`` (..., 3) onto ``end`` (..., 3).
 
     Opposite vectors have no unique answer; a half turn about some axis across ``start`` is returned.
     """
-    axis = np.cross(start, end)
+    start, end = np.broadcast_arrays(start, end)
+    x, y, z = np.moveaxis(np.cross(start, end), -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape((*x.shape, 3, 3))
     # 1 + cosine as half the squared length of the sum keeps its digits where the cosine nears -1.
-    one_plus_cosine = 0.5 * float(np.sum((start + end) ** 2))
-    if one_plus_cosine < 1e-12:
-        across = np.cross(start, np.eye(3)[int(np.argmin(np.abs(start)))])
-        return rotation_from_vector(np.pi * across / np.linalg.norm(across))
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    rotation: FloatArray = np.eye(3) + cross + cross @ cross / one_plus_cosine
+    one_plus_cosine = 0.5 * np.sum((start + end) ** 2, axis=-1)
+    opposite = one_plus_cosine < 1e-12
+    scale = np.where(opposite, 1.0, one_plus_cosine)[..., None, None]
+    rotation: FloatArray = np.eye(3) + cross + cross @ cross / scale
+    if opposite.any():
+        across = np.cross(start, np.eye(3)[np.argmin(np.abs(start), axis=-1)])
+        half_turn = rotation_from_vector(np.pi * across / np.linalg.norm(across, axis=-1, keepdims=True))
+        rotation = np.where(opposite[..., None, None], half_turn, rotation)
     return rotation

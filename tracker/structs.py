@@ -69,7 +69,8 @@ class ManoParameters:
     betas: FloatArray
     """(10,)"""
     translation_m: FloatArray
-    """(3,)"""
+    """(3,) from the model, mirrored where it is, to the camera. Until a hand is published it brings the
+    model's mean joint to zero; then the model's joints come closest to the published ones."""
     mirrored: bool
 
     def __post_init__(self) -> None:
@@ -126,13 +127,16 @@ class HandDetection:
 
 @dataclass(frozen=True, eq=False)
 class ObservedHand:
-    """A detection with its identity: the track it belongs to and the side decided for that track."""
+    """A detection with its identity: the track it belongs to and the side decided for that track.
+
+    The size is known once a backend has read the hand.
+    """
 
     track_id: int
     side: Side
     detection: HandDetection
     hand_scale: float = 1.0
-    """Factor on the light network's bone lengths: the track's hand size over its size in this frame."""
+    """Factor on the backend's bone lengths: the track's hand size over its size in this frame."""
 
 
 @dataclass(frozen=True, eq=False)

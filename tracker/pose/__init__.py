@@ -4,12 +4,13 @@ Flows in: a frame and its observed hands. Flows out: one `HandEstimate` for each
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tracker.errors import UnknownNameError
-from tracker.structs import Frame, HandEstimate, ObservedHand
+from tracker.pose.hamer import HamerOptions, load_hamer_backend
+from tracker.structs import ExpectedRegion, Frame, HandEstimate, ObservedHand
 
-POSE_BACKENDS = ("landmarks",)
+POSE_BACKENDS = ("landmarks", "hamer")
 
 
 class PoseBackend(Protocol):
@@ -22,17 +23,29 @@ class PoseBackend(Protocol):
         ...
 
 
-def load_pose_backend(name: str) -> PoseBackend:
-    """The pose backend of this name.
+@runtime_checkable
+class StartsEarly(Protocol):
+    """A backend that can begin with hands that are tracked already, before detection confirms them."""
+
+    def start(self, frame: Frame, regions: Sequence[ExpectedRegion]) -> None:
+        """Begin to read hands where tracks expect them; ``estimate`` follows for the same frame."""
+        ...
+
+
+def load_pose_backend(name: str, *, hamer: HamerOptions | None = None) -> PoseBackend:
+    """The pose backend of this name; ``hamer`` is for the one of that name.
 
     Raises:
         UnknownNameError: there is none; the message lists those there are.
+        TrackerError: a package or file it needs is not there.
     """
     match name:
         case "landmarks":
             from tracker.pose.landmarks import LandmarksBackend
 
             return LandmarksBackend()
+        case "hamer":
+            return load_hamer_backend(hamer or HamerOptions())
         case _:
             raise UnknownNameError(
                 f"pose backend {name!r} is unknown; choose one of {', '.join(POSE_BACKENDS)}"

@@ -1,28 +1,29 @@
-"""Skeletons and labels drawn over a picture, so that a person can judge the tracking by eye.
+"""Skeletons or meshes, and labels, drawn over a picture, so that a person can judge the tracking by eye.
 
 Sizes follow the shorter side of the picture: a label reads the same at 480 x 480 and at 1080p. Joints may be
 NaN or anywhere outside the picture.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tracker.cameras import Camera
+from tracker.hand_mesh import mesh_of
 from tracker.joints import BONES, FINGER_MCPS, FloatArray, Side
+from tracker.mano_numpy import ManoModel
+from tracker.sinks.canvas import DARK, FAR_PX, Box, Colour, edited, moved_inside, overlap, part_around
+from tracker.sinks.mesh_drawing import draw_mesh
 from tracker.structs import ImageArray, TrackedFrame, TrackedHand
 
-Colour = tuple[int, int, int]
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom; right and bottom are outside."""
+HandStyle = Literal["skeleton", "mesh"]
 
 SIDE_COLOURS: dict[Side, Colour] = {Side.LEFT: (255, 176, 46), Side.RIGHT: (72, 200, 255)}
 """Orange and blue: told apart also by people who confuse red and green."""
-DARK: Colour = (20, 20, 22)
 LIGHT: Colour = (245, 245, 245)
 
 _REFERENCE_PX = 480
@@ -35,44 +36,42 @@ _COASTING_OPACITY = 0.65
 _FINE = 3
 """Masks are drawn this much larger and shrunk, which smooths their edges."""
 _PLATE_OPACITY = 175
-_FAR_PX = 1e6
+_MESH_OPACITY = 0.85
+"""The picture shimmers through."""
 
 
-def draw_tracking(image_rgb: ImageArray, tracked: TrackedFrame) -> ImageArray:
-    """A copy of ``image_rgb`` (H, W, 3) with each hand's skeleton and label, and a caption in the corner."""
+@dataclass(frozen=True)
+class MeshStyle:
+    """Hands as shaded meshes; without this they are skeletons."""
+
+    camera: Camera
+    """The lens of the picture to draw on."""
+    mano: ManoModel | None = None
+    """For hands that carry MANO's parameters; without it they are open hands."""
+
+
+def draw_tracking(
+    image_rgb: ImageArray, tracked: TrackedFrame, *, meshes: MeshStyle | None = None
+) -> ImageArray:
+    """A copy of ``image_rgb`` (H, W, 3) with each hand and its label, and a caption in the corner.
+
+    Hands are skeletons, or where ``meshes`` is given, skin; a hand that has no skin is a skeleton also then.
+    """
     canvas = image_rgb.copy()
     unit = min(canvas.shape[:2]) / _REFERENCE_PX
-    for hand in tracked.hands:
-        _draw_skeleton(canvas, hand, unit)
+    for hand in sorted(tracked.hands, key=_distance_m, reverse=True):
+        mesh = mesh_of(hand.pose, meshes.mano) if meshes is not None else None
+        if meshes is None or mesh is None:
+            _draw_skeleton(canvas, hand, unit)
+        else:
+            opacity = _MESH_OPACITY * (_COASTING_OPACITY if hand.unseen_s > 0 else 1.0)
+            draw_mesh(canvas, mesh, meshes.camera, _colour(hand), opacity)
     taken = [_draw_caption(canvas, tracked, unit)]
     for hand in tracked.hands:
         box = _draw_label(canvas, hand, unit, taken)
         if box is not None:
             taken.append(box)
     return canvas
-
-
-def blank_picture(camera: Camera) -> ImageArray:
-    """A plain dark (H, W, 3) picture to draw on where the source's own is not there."""
-    return np.full((camera.height, camera.width, 3), DARK, dtype=np.uint8)
-
-
-def fit_picture(image_rgb: ImageArray, width: int, height: int) -> ImageArray:
-    """``image_rgb`` scaled into (height, width, 3) with its aspect kept, the rest dark.
-
-    A picture one pixel short keeps its pixels; its last column and row are repeated.
-    """
-    own_height, own_width = image_rgb.shape[:2]
-    if (own_width, own_height) == (width, height):
-        return image_rgb
-    if 0 <= width - own_width <= 1 and 0 <= height - own_height <= 1:
-        return np.pad(image_rgb, ((0, height - own_height), (0, width - own_width), (0, 0)), mode="edge")
-    scale = min(width / own_width, height / own_height)
-    size = max(1, round(own_width * scale)), max(1, round(own_height * scale))
-    canvas = Image.new("RGB", (width, height), DARK)
-    scaled = Image.fromarray(np.ascontiguousarray(image_rgb)).resize(size, Image.Resampling.BILINEAR)
-    canvas.paste(scaled, ((width - size[0]) // 2, (height - size[1]) // 2))
-    return np.asarray(canvas)
 
 
 def _draw_skeleton(canvas: ImageArray, hand: TrackedHand, unit: float) -> None:
@@ -84,16 +83,16 @@ def _draw_skeleton(canvas: ImageArray, hand: TrackedHand, unit: float) -> None:
     margin = bone_px + joint_px + rim_px
     height, width = canvas.shape[:2]
     bounds = (-margin, -margin, width + margin, height + margin)
-    joints = np.clip(hand.joints_px, -_FAR_PX, _FAR_PX)
+    joints = np.clip(hand.joints_px, -FAR_PX, FAR_PX)
     bones = [clip_segment(joints[parent], joints[child], bounds) for parent, child in BONES]
     segments = [bone for bone in bones if bone is not None]
     dots = [joint for joint in joints if _inside(joint, bounds)]
     points = [end for segment in segments for end in segment] + dots
     if not points:
         return
-    tile = _tile(np.array(points), margin, (width, height))
+    tile = part_around(np.array(points), margin, (width, height))
     opacity = round(255 * (_COASTING_OPACITY if coasting else 1.0))
-    with _edited(canvas, tile) as picture:
+    with edited(canvas, tile) as picture:
         for colour, bone_width, radius in (
             (DARK, bone_px + 2 * rim_px, joint_px + rim_px),
             (_colour(hand), bone_px, joint_px),
@@ -101,28 +100,6 @@ def _draw_skeleton(canvas: ImageArray, hand: TrackedHand, unit: float) -> None:
         ):
             mask = _mask(tile, segments if bone_width else [], bone_width, dots, radius, opacity)
             picture.paste(colour, None, mask)
-
-
-@contextmanager
-def _edited(canvas: ImageArray, box: Box) -> Iterator[Image.Image]:
-    """The part ``box`` of ``canvas`` as a Pillow picture, written back at the end.
-
-    Only what is drawn on passes through Pillow: turning a whole 1080p picture back and forth costs 10 ms.
-    """
-    left, top, right, bottom = box
-    part = canvas[top:bottom, left:right]
-    picture = Image.fromarray(np.ascontiguousarray(part)).copy()
-    yield picture
-    part[:] = np.asarray(picture)
-
-
-def _tile(points: FloatArray, margin: float, size: tuple[int, int]) -> Box:
-    """The part of a picture of ``size`` that holds ``points`` (N, 2) with a margin, at least one pixel."""
-    low = np.floor(points.min(axis=0) - margin).astype(int)
-    high = np.ceil(points.max(axis=0) + margin).astype(int)
-    left, top = (int(np.clip(low[k], 0, size[k] - 1)) for k in (0, 1))
-    right, bottom = (int(np.clip(high[k], 1, size[k])) for k in (0, 1))
-    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _mask(
@@ -204,9 +181,9 @@ def _draw_label(canvas: ImageArray, hand: TrackedHand, unit: float, taken: list[
     x = round(float(joints[:, 0].mean()) - width / 2)
     above = round(float(joints[:, 1].min()) - height - 8 * unit)
     below = round(float(joints[:, 1].max()) + 8 * unit)
-    places = [_moved_inside((x, y, x + width, y + height), size) for y in (above, below)]
-    places += [_moved_inside((x, y, x + width, y + height), size) for *_, y in taken]
-    box = next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
+    places = [moved_inside((x, y, x + width, y + height), size) for y in (above, below)]
+    places += [moved_inside((x, y, x + width, y + height), size) for *_, y in taken]
+    box = next((place for place in places if not any(overlap(place, other) for other in taken)), places[0])
     _draw_text(canvas, text, font, box, _colour(hand))
     return box
 
@@ -224,8 +201,12 @@ def _colour(hand: TrackedHand) -> Colour:
 def label(hand: TrackedHand) -> str:
     """Side, track and distance of a hand: ``left #3  0.42 m``; no distance where it is not known."""
     name = f"{hand.pose.side.value} #{hand.track_id}"
-    distance_m = float(np.linalg.norm(hand.pose.joints_in_camera_m[list(FINGER_MCPS)].mean(axis=0)))
+    distance_m = _distance_m(hand)
     return f"{name}  {distance_m:.2f} m" if math.isfinite(distance_m) else name
+
+
+def _distance_m(hand: TrackedHand) -> float:
+    return float(np.linalg.norm(hand.pose.joints_in_camera_m[list(FINGER_MCPS)].mean(axis=0)))
 
 
 def _plate_size(text: str, font: ImageFont.FreeTypeFont, unit: float) -> tuple[int, int]:
@@ -238,22 +219,10 @@ def _draw_text(canvas: ImageArray, text: str, font: ImageFont.FreeTypeFont, box:
     """Text on a dark plate through which the picture shimmers; what does not fit the picture is cut."""
     left, top, right, bottom = box
     box = left, top, min(right, canvas.shape[1]), min(bottom, canvas.shape[0])
-    with _edited(canvas, box) as picture:
+    with edited(canvas, box) as picture:
         picture.paste(DARK, None, Image.new("L", picture.size, _PLATE_OPACITY))
         middle = ((right - left) / 2, (bottom - top) / 2)
         ImageDraw.Draw(picture).text(middle, text, font=font, fill=colour, anchor="mm")
-
-
-def _moved_inside(box: Box, size: tuple[int, int]) -> Box:
-    left, top, right, bottom = box
-    width, height = right - left, bottom - top
-    left = max(0, min(left, size[0] - width))
-    top = max(0, min(top, size[1] - height))
-    return left, top, left + width, top + height
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 @lru_cache(maxsize=8)

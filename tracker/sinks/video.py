@@ -16,7 +16,9 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from tracker.errors import SinkError, SinkFailedError
-from tracker.sinks.drawing import blank_picture, draw_tracking, fit_picture
+from tracker.mano_numpy import ManoModel
+from tracker.sinks.canvas import blank_picture, fit_picture
+from tracker.sinks.drawing import HandStyle, MeshStyle, draw_tracking
 from tracker.sinks.output_file import empty_file, open_output, remove_if_empty
 from tracker.structs import Frame, ImageArray, StreamInfo, TrackedFrame
 
@@ -73,13 +75,28 @@ class VideoSink:
     another size later on are scaled into it with dark bars. Where there is no picture (replay), hands are
     drawn on a dark one of the camera's size.
 
+    Args:
+        path: its ending chooses the container.
+        overwrite: replace what the file holds.
+        draw: hands as skeletons, or as shaded meshes.
+        mano: for meshes of hands that carry MANO's parameters; without it they are open hands.
+
     Raises:
         SinkError: the name ends in no container we write, the file cannot be opened, or it holds something
             and ``overwrite`` is False.
     """
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        draw: HandStyle = "skeleton",
+        mano: ManoModel | None = None,
+    ) -> None:
         self.path = Path(path)
+        self._draw = draw
+        self._mano = mano
         if self.path.suffix.lower() not in CONTAINERS:
             raise SinkError(f"cannot write video to {path}: end its name in one of {', '.join(CONTAINERS)}")
         os.close(open_output(self.path, overwrite=overwrite))
@@ -111,8 +128,10 @@ class VideoSink:
             raise SinkFailedError(f"{self.path} is closed; nothing more can be written to it")
         assert self._encoder is not None and self._info is not None, "begin() comes first"
         picture = blank_picture(self._info.camera) if frame is None else frame.image_rgb
+        # The lens the hands were tracked with: on replay the picture's own may be a guess.
+        meshes = MeshStyle(self._info.camera, self._mano) if self._draw == "mesh" else None
         try:
-            self._encoder.encode(draw_tracking(picture, tracked), tracked.capture_time_s)
+            self._encoder.encode(draw_tracking(picture, tracked, meshes=meshes), tracked.capture_time_s)
         except FAILURES as error:
             raise self._failed(error) from error
 

@@ -13,6 +13,7 @@ from tracker.structs import (
     Frame,
     HandBox,
     HandDetection,
+    HandEstimate,
     HandPose,
     ObservedHand,
     TrackedHand,
@@ -76,9 +77,9 @@ class Track:
         moved = self.box.center_px + self.box_velocity_px_per_s * max(time_s - self.seen_at_s, 0.0)
         return replace(self.box, center_px=moved)
 
-    def hand_scale(self, detection: HandDetection) -> float:
-        """Factor that brings this detection's bones to the track's size so far, this frame's included."""
-        size = float(bone_lengths(detection.estimate.joints_from_wrist_m).sum())
+    def hand_scale(self, estimate: HandEstimate) -> float:
+        """Factor that brings this estimate's bones to the track's size so far, this frame's included."""
+        size = float(bone_lengths(estimate.joints_from_wrist_m).sum())
         self._sizes.append(size)
         return float(np.median(self._sizes)) / size if size > 0 else 1.0
 
@@ -121,7 +122,7 @@ class Track:
 
 
 class Tracks:
-    """All live tracks; used once a frame in the order expected_regions, assign, update."""
+    """All live tracks; used once a frame in the order expected_regions, assign, sized, update."""
 
     def __init__(self, config: TracksConfig | None = None, *, max_hands: int = 2) -> None:
         self._config = config or TracksConfig()
@@ -148,7 +149,7 @@ class Tracks:
         )
 
     def assign(self, detections: Sequence[HandDetection], time_s: float) -> tuple[ObservedHand, ...]:
-        """Give each detection its track, side and size; two detections of one hand become one."""
+        """Give each detection its track and side; two detections of one hand become one."""
         assigned: list[tuple[Track, HandDetection]] = []
         for detection in self._without_duplicates(detections, time_s):
             track = self._track_of(detection, time_s, taken=[track for track, _ in assigned])
@@ -157,9 +158,16 @@ class Tracks:
         self._end_surplus([track for track, _ in assigned])
         live = [track.side_evidence for track in self._tracks]
         decide_sides(live, self._config.sides)
+        return tuple(ObservedHand(track.track_id, track.side, detection) for track, detection in assigned)
+
+    def sized(
+        self, observed: Sequence[ObservedHand], estimates: Sequence[HandEstimate]
+    ) -> tuple[ObservedHand, ...]:
+        """The observed hands, each with the factor that brings its estimate to the size of its track."""
+        tracks = {track.track_id: track for track in self._tracks}
         return tuple(
-            ObservedHand(track.track_id, track.side, detection, track.hand_scale(detection))
-            for track, detection in assigned
+            replace(hand, hand_scale=tracks[hand.track_id].hand_scale(estimate))
+            for hand, estimate in zip(observed, estimates, strict=True)
         )
 
     def update(

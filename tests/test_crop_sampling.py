@@ -1,0 +1,172 @@
+"""Crops sampled in torch: those of the CPU sampler and of the publication, means where they shrink."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from pathlib import Path  # noqa: E402
+
+from lenses import FOLDING, LENSES  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from tracker.cameras import Camera, pinhole_from_fov  # noqa: E402
+from tracker.crops import AffineCrop, Crop, CropKind, make_crop, sample_crop  # noqa: E402
+from tracker.networks.crop_sampling import CropSampler, sample, taps_of, trace  # noqa: E402
+from tracker.networks.hamer import IMAGE_MEAN, IMAGE_STD  # noqa: E402
+from tracker.structs import HandBox, ImageArray  # noqa: E402
+
+KINDS: tuple[CropKind, ...] = ("affine", "virtual")
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_lens = pytest.mark.parametrize("camera", LENSES.values(), ids=LENSES.keys())
+
+
+def smooth_picture(camera: Camera, seed: int = 0) -> ImageArray:
+    """Blobs some 16 pixels wide."""
+    coarse = np.random.default_rng(seed).integers(
+        0, 256, (camera.height // 16 + 1, camera.width // 16 + 1, 3), np.uint8
+    )
+    return np.array(Image.fromarray(coarse).resize((camera.width, camera.height), Image.Resampling.BICUBIC))
+
+
+def sampled(image_rgb: ImageArray, *crops: Crop, mirrored: bool = False) -> np.ndarray:
+    """Crops (B, 256, 256, 3) in 0..255."""
+    traced = trace(list(crops), [mirrored] * len(crops))
+    pixels = sample(
+        torch.from_numpy(image_rgb.copy()),
+        torch.from_numpy(traced.nodes_px),
+        torch.from_numpy(traced.taps),
+    )
+    return np.asarray(pixels.permute(0, 2, 3, 1).numpy())
+
+
+def crop_at(kind: CropKind, camera: Camera, x: float, y: float, size_px: float) -> Crop:
+    """A crop around a place given as a share of the picture."""
+    return make_crop(
+        kind, HandBox(np.array([x * camera.width, y * camera.height]), size_px, 0.0), 256, camera
+    )
+
+
+@every_kind
+@every_lens
+@pytest.mark.parametrize(("x", "y", "size_px"), [(0.5, 0.5, 200.0), (0.25, 0.7, 120.0), (0.97, 0.1, 240.0)])
+def test_a_crop_is_that_of_the_cpu_sampler(
+    kind: CropKind, camera: Camera, x: float, y: float, size_px: float
+) -> None:
+    image = smooth_picture(camera)
+    crop = crop_at(kind, camera, x, y, size_px)
+    (ours,) = sampled(image, crop)
+    difference = np.abs(ours - 255 * sample_crop(image, crop, "black"))
+    assert difference.mean() < 0.5
+    assert np.quantile(difference, 0.98) < 2.0  # but for the picture's edge and the lens's
+
+
+def test_crops_are_those_of_the_publication(shared: Path) -> None:
+    """Boxes, mirroring, blur and black border; the third picture is shrunk 8 times."""
+    with np.load(shared / "reference" / "hamer" / "crops.npz") as stored:
+        published = {name: stored[name] for name in stored.files}
+    for index, name in enumerate(("test1", "test1", "test5")):
+        path = shared / "data" / "hamer" / "example_data" / f"{name}.jpg"
+        image = np.asarray(Image.open(path).convert("RGB"))
+        camera = pinhole_from_fov(image.shape[1], image.shape[0], 65.0)
+        box = HandBox(
+            published["box_center"][index].astype(np.float64), float(published["box_size"][index]), 0.0
+        )
+        (ours,) = sampled(image, AffineCrop(box, 256, camera), mirrored=published["right"][index] == 0)
+        normalised = published["crops"][index].astype(np.float64).transpose(1, 2, 0)
+        theirs = 255 * (normalised * IMAGE_STD + IMAGE_MEAN)
+        assert np.abs(ours - theirs).mean() < 1.0, name
+
+
+@every_kind
+def test_a_mirrored_crop_is_the_crop_of_the_mirrored_picture(kind: CropKind) -> None:
+    camera = LENSES["pinhole"]
+    image = smooth_picture(camera)
+    box = HandBox(np.array([0.3 * camera.width, 0.6 * camera.height]), 180.0, 0.0)
+    crop = make_crop(kind, box, 256, camera)
+    (ours,) = sampled(image, crop, mirrored=True)
+    if kind == "affine":
+        there = HandBox(np.array([camera.width - 1 - box.center_px[0], box.center_px[1]]), 180.0, 0.0)
+        (expected,) = sampled(image[:, ::-1], AffineCrop(there, 256, camera))
+        np.testing.assert_allclose(ours, expected, atol=0.05)
+    (plain,) = sampled(image, crop)
+    # Sample i of the mirrored crop lies at 256 - i of the plain one.
+    np.testing.assert_allclose(ours[:, 1:], plain[:, :0:-1], atol=0.05)
+
+
+@every_kind
+def test_what_shrinks_is_averaged(kind: CropKind) -> None:
+    """Lines of one pixel become grey, where single samples would show stripes."""
+    camera = pinhole_from_fov(1920, 1080, 65.0)
+    image = np.zeros((1080, 1920, 3), np.uint8)
+    image[:, ::2] = 255
+    (ours,) = sampled(image, crop_at(kind, camera, 0.5, 0.5, 1000.0))
+    (single,) = (255 * sample_crop(image, crop_at(kind, camera, 0.5, 0.5, 1000.0)),)
+    allowed = 0.5 if kind == "affine" else 0.25  # the published blur is a mild one
+    assert ours[64:192, 64:192].std() < allowed * single[64:192, 64:192].std()
+    np.testing.assert_allclose(ours[64:192, 64:192].mean(), 127.5, atol=3.0)
+
+
+def test_a_shrunk_virtual_crop_is_the_mean_over_what_its_samples_cover() -> None:
+    camera = pinhole_from_fov(1920, 1080, 65.0)
+    image = np.random.default_rng(1).integers(0, 256, (1080, 1920, 3), np.uint8)
+    box = HandBox(np.array([960.0, 540.0]), 1024.0, 0.0)
+    (ours,) = sampled(image, make_crop("virtual", box, 256, camera))
+    fine = np.asarray(255 * sample_crop(image, make_crop("virtual", box, 1024, camera)), np.float64)
+    # Blocks of 4 x 4 fine samples around each sample; half a sample is 2 fine ones.
+    covered = np.pad(fine, ((2, 0), (2, 0), (0, 0)), mode="edge")[:1024, :1024]
+    means = covered.reshape(256, 4, 256, 4, 3).mean(axis=(1, 3))
+    inner = (slice(32, 224), slice(32, 224))
+    single = sample_crop(image, make_crop("virtual", box, 256, camera))
+
+    def agreement(samples: np.ndarray) -> float:
+        return float(np.corrcoef(samples[inner].ravel(), means[inner].ravel())[0, 1])
+
+    assert agreement(ours) > 0.85 > 0.6 > agreement(single)
+
+
+@every_kind
+def test_where_nothing_shrinks_a_sample_is_read_in_one_place(kind: CropKind) -> None:
+    offsets, weights = taps_of(crop_at(kind, LENSES["pinhole"], 0.5, 0.5, 200.0))
+    np.testing.assert_array_equal(offsets, 0.0)
+    np.testing.assert_allclose(weights.sum(), 1.0)
+
+
+@pytest.mark.parametrize("camera", FOLDING.values(), ids=FOLDING.keys())
+def test_beyond_the_lens_is_black(camera: Camera) -> None:
+    image = np.full((camera.height, camera.width, 3), 200, np.uint8)
+    (ours,) = sampled(image, crop_at("virtual", camera, 0.6, 0.5, 3.0 * camera.width))
+    assert np.isfinite(ours).all()
+    assert ours.min() == 0.0
+    np.testing.assert_allclose(ours[128, 128], 200.0, atol=0.1)
+
+
+def test_a_batch_gives_what_each_crop_gives() -> None:
+    camera = LENSES["pinhole"]
+    image = smooth_picture(camera)
+    crops = [
+        crop_at("virtual", camera, x, 0.5, size) for x, size in ((0.3, 150.0), (0.6, 420.0), (0.8, 90.0))
+    ]
+    together = sampled(image, *crops)
+    for crop, expected in zip(crops, together, strict=True):
+        np.testing.assert_allclose(sampled(image, crop)[0], expected, atol=1e-4)
+
+
+def test_the_network_sees_them_normalised() -> None:
+    camera = LENSES["pinhole"]
+    image = smooth_picture(camera)
+    crop = crop_at("affine", camera, 0.5, 0.5, 200.0)
+    traced = trace([crop], [False])
+    normalised = CropSampler()(
+        torch.from_numpy(image), torch.from_numpy(traced.nodes_px), torch.from_numpy(traced.taps)
+    )
+    expected = (sampled(image, crop)[0] / 255 - IMAGE_MEAN) / IMAGE_STD
+    np.testing.assert_allclose(normalised[0].permute(1, 2, 0).numpy(), expected, atol=1e-4)
+
+
+def test_compilers_and_graphs_see_one_function_of_tensors() -> None:
+    camera = LENSES["pinhole"]
+    traced = trace([crop_at("virtual", camera, 0.5, 0.5, 200.0)], [False])
+    arguments = [torch.from_numpy(a) for a in (smooth_picture(camera), traced.nodes_px, traced.taps)]
+    compiled = torch.compile(CropSampler(), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*arguments), CropSampler()(*arguments))

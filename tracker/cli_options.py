@@ -1,0 +1,159 @@
+"""Options that several commands share, and what they are put together to."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tracker.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracker.cameras import Camera
+    from tracker.mano_numpy import ManoModel
+    from tracker.pipeline import HandTracker
+    from tracker.pose.hamer import HamerOptions
+    from tracker.sinks import Sink
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """What is known of the camera."""
+
+    camera: Path | None = None
+    """Calibration of the camera, a JSON file (see docs/formats.md)."""
+    fov: float | None = None
+    """Horizontal field of view in degrees, 10 to 170, where there is no calibration."""
+
+    def load(self) -> "Camera | None":
+        """The calibration, if one is given."""
+        from tracker.cameras import CameraChoice, load_camera
+
+        CameraChoice(horizontal_fov_deg=self.fov)
+        return load_camera(self.camera) if self.camera is not None else None
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """How hands are tracked."""
+
+    backend: str = "landmarks"
+    """What reads a hand's joints from its crop: landmarks (any computer) or hamer (a GPU)."""
+    landmark_model: Literal["full", "lite"] = "full"
+    """Light landmark network: full is more exact, lite takes half the time."""
+    max_hands: int = 2
+    """Hands to look for."""
+    several_people: bool = False
+    """Hands of several people are in view: two hands need not be one left and one right."""
+    engine: Literal["graph", "inductor", "tensorrt", "eager"] | None = None
+    """How hamer runs: graph unless given, eager where there is no GPU."""
+    crop: Literal["virtual", "affine"] = "virtual"
+    """Crops for hamer: turned cameras seen through the lens, or plain squares of the picture as published."""
+    checkpoint: Path | None = None
+    """HaMeR's hamer.ckpt; what the weights command imported unless given."""
+    mano: Path | None = None
+    """MANO_RIGHT.pkl; what the weights command imported unless given."""
+
+    def load(self, home: Path | None) -> "HandTracker":
+        """The tracker, its networks opened; ``home`` is where TRACKER_HOME points, if it does."""
+        from tracker.detect import DetectorConfig
+        from tracker.pipeline import HandTracker, TrackerConfig
+        from tracker.pose.hamer import HamerOptions
+        from tracker.temporal.sides import SideConfig
+        from tracker.temporal.tracks import TracksConfig
+
+        return HandTracker(
+            TrackerConfig(
+                backend=self.backend,
+                hamer=self.hamer(home) if self.backend == "hamer" else HamerOptions(),
+                detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
+                tracks=TracksConfig(sides=SideConfig(one_wearer=not self.several_people)),
+            )
+        )
+
+    def hamer(self, home: Path | None) -> "HamerOptions":
+        """What the backend hamer needs; files that are not given come from the weights' folder."""
+        from tracker.pose.hamer import HamerOptions
+        from tracker.weights_store import default_folder, find_weights
+
+        checkpoint, mano = self.checkpoint, self.mano
+        if checkpoint is None or mano is None:
+            found = find_weights(default_folder(home))
+            checkpoint, mano = checkpoint or found[0], mano or found[1]
+        return HamerOptions(
+            checkpoint=checkpoint,
+            mano=mano,
+            engine=self.engine,
+            crop=self.crop,
+            compiled_folder=default_folder(home) / "compiled" if self.engine == "tensorrt" else None,
+        )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go."""
+
+    record: Path | None = None
+    """Write the hands as JSON lines, wire format version 1, to this .jsonl file."""
+    video: Path | None = None
+    """Write the picture with the hands drawn over it to this .mp4, .mkv or .mov file."""
+    draw: Literal["skeleton", "mesh"] = "skeleton"
+    """How --video shows hands; a mesh is MANO's skin where the backend gives it, else an open hand."""
+    overwrite: bool = False
+    """Replace output files that exist."""
+
+    def open(self, *, reads: Sequence[str | Path | None], mano: Path | None = None) -> "list[Sink]":
+        """The sinks asked for, their files open.
+
+        Args:
+            reads: files that the run reads and no output may replace.
+            mano: the hand model's file, for meshes.
+        """
+        from tracker.sinks.output_file import refuse_shared_files
+        from tracker.sinks.recording import RecordingSink
+
+        if self.record is not None and self.record.suffix != ".jsonl" and not _is_device(self.record):
+            raise UsageError(f"--record is {self.record}; end its name in .jsonl")
+        outputs = [path for path in (self.record, self.video) if path is not None]
+        refuse_shared_files(outputs, [Path(path) for path in (*reads, mano) if path is not None])
+        model = load_mano_model(mano) if mano is not None and self.draws_meshes else None
+        sinks: list[Sink] = []
+        with ExitStack() as on_failure:
+            if self.record is not None:
+                sinks.append(RecordingSink(self.record, overwrite=self.overwrite))
+                on_failure.callback(sinks[0].close)
+            if self.video is not None:
+                from tracker.sinks.video import VideoSink
+
+                sinks.append(VideoSink(self.video, overwrite=self.overwrite, draw=self.draw, mano=model))
+            on_failure.pop_all()
+        return sinks
+
+    @property
+    def draws_meshes(self) -> bool:
+        """Whether MANO is of use."""
+        return self.video is not None and self.draw == "mesh"
+
+
+def _is_device(path: Path) -> bool:
+    """A device or pipe, such as /dev/stdout: it may have any name."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def stored_mano(home: Path | None) -> Path | None:
+    """The MANO file in the weights' folder, if it is there."""
+    from tracker.errors import MissingDependencyError
+    from tracker.weights_store import MANO, default_folder
+
+    try:
+        path = default_folder(home) / MANO.stored_as
+    except MissingDependencyError:  # the extra hamer is not installed, so nothing was ever imported
+        return None
+    return path if path.is_file() else None
+
+
+def load_mano_model(path: Path) -> "ManoModel":
+    """MANO from the official file or the imported one."""
+    from tracker.networks.mano_file import read_mano
+
+    return read_mano(path)
