@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 import zipfile
 from collections.abc import Sequence
@@ -55,6 +56,8 @@ class Args:
     """Calibration of the clips' camera, a JSON file; it changes our numbers little."""
     max_frames: int | None = None
     """Use only this many frames of each clip."""
+    pause_s: float = 0.0
+    """Pause before each turn, as between a camera's frames, when cores have gone to sleep."""
     warm_up: int = 10
     """Frames at the start of each clip that do not count."""
     venv: Path = Path("out/mediapipe-venv")
@@ -187,9 +190,13 @@ def compare(clip: Path, args: Args, peer: Peer) -> list[Both]:
     recordings = Recordings(args.recordings, clip)
     with HandTracker() as tracker:
         for frame in decoded_frames(clip, args.camera, args.max_frames):
+            time.sleep(args.pause_s)
             answer = peer.detect(frame) if frame.index % 2 else None
+            time.sleep(args.pause_s)
             tracked = durations.call("process", tracker.process, frame)
-            answer = answer or peer.detect(frame)
+            if answer is None:
+                time.sleep(args.pause_s)
+                answer = peer.detect(frame)
             recordings.add(frame, tracked, answer)
             results.append(
                 Both(

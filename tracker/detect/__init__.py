@@ -3,6 +3,7 @@
 Flows in: a `Frame` and the tracks' `ExpectedRegion`s. Flows out: a `HandDetection` per hand seen.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,7 +61,9 @@ class HandDetector:
 
     def __init__(self, config: DetectorConfig, *, device: Device = "cpu") -> None:
         self._config = config
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="landmarks")
+        self._pool = ThreadPoolExecutor(
+            max_workers=2, thread_name_prefix="landmarks", initializer=_keep_to_last_of_two_cores
+        )
         palm, landmark = self._pool.map(
             lambda name: OnnxNetwork(name, threads=1, device=device),
             ("palm_detection_full", f"hand_landmark_{config.landmark_model}"),
@@ -94,14 +97,17 @@ class HandDetector:
     ) -> list[HandDetection]:
         """The hands seen in boxes, in order; with each box, the track that expects a hand there.
 
-        This thread crops them one by one, and each is read in another while the next is cropped. Then it
-        would only wait, so it reads the last one itself unless it has something to do meanwhile.
+        This thread crops them all first: a thread woken while another works through array code shares its
+        core for as long as the two hand the interpreter to and fro, and then for the network's whole run.
+        Once the others are being read, this thread would only wait, so it reads the last one itself
+        unless it has something to do meanwhile.
         """
-        own = hands[-1:] if meanwhile is None else []
-        awaited = [self._pool.submit(self._prepared(frame, *hand)) for hand in hands[: len(hands) - len(own)]]
+        reads = [self._prepared(frame, *hand) for hand in hands]
+        own = reads[-1:] if meanwhile is None else []
+        awaited = [self._pool.submit(read) for read in reads[: len(reads) - len(own)]]
         if meanwhile is not None:
             meanwhile()
-        read = [self._prepared(frame, *hand)() for hand in own]
+        read = [job() for job in own]
         return [seen for seen in (*(future.result() for future in awaited), *read) if seen is not None]
 
     def _prepared(
@@ -114,6 +120,18 @@ class HandDetector:
     def close(self) -> None:
         """End the detector's threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _keep_to_last_of_two_cores() -> None:
+    """On two cores, run this thread on the last one.
+
+    After another program has run, Linux was seen to wake the reading thread on the core of the thread that
+    woke it, and to leave the other core idle for as long as the networks take: 12.7 against 9.2 ms a frame.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) == 2:
+            os.sched_setaffinity(0, cores[-1:])
 
 
 def load_detector(config: DetectorConfig | None = None, *, device: Device = "cpu") -> HandDetector:
