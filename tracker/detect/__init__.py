@@ -97,8 +97,7 @@ class HandDetector:
     ) -> list[HandDetection]:
         """The hands seen in boxes, in order; with each box, the track that expects a hand there.
 
-        This thread crops them all first: a thread woken while another works through array code shares its
-        core for as long as the two hand the interpreter to and fro, and then for the network's whole run.
+        This thread crops them all, since array code in two threads waits for itself; the networks do not.
         Once the others are being read, this thread would only wait, so it reads the last one itself
         unless it has something to do meanwhile.
         """
