@@ -16,6 +16,7 @@ BASE = (
     "timing",
     "joints",
     "rotations",
+    "kinematic_hand",
     "cameras",
     "structs",
     "crops",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tracker.cameras import Camera
 from tracker.joints import NUM_JOINTS, FloatArray, Side
+from tracker.kinematic_hand import HandShape, KinematicPose
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -137,6 +138,10 @@ class ObservedHand:
     detection: HandDetection
     hand_scale: float = 1.0
     """Factor on the backend's bone lengths: the track's hand size over its size in this frame."""
+    shape: HandShape | None = None
+    """The track's bones, measured over time or given by the user; None until there is something to go by."""
+    predicted: KinematicPose | None = None
+    """How the track expects the hand in this frame; None where it has no pose to go on from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +162,9 @@ class HandPose:
     joint_scores: FloatArray
     """(21,) in [0, 1]"""
     mano: ManoParameters | None = None
+    kinematics: KinematicPose | None = None
+    """The same joints as a pose of ``shape``; None where they were not fitted as a kinematic hand."""
+    shape: HandShape | None = None
 
     def __post_init__(self) -> None:
         _check_shape("joints_in_camera_m", self.joints_in_camera_m, NUM_JOINTS, 3)

@@ -1,0 +1,367 @@
+"""A hand as bones and joints: palm points and bone lengths, a wrist pose and four angles a finger.
+
+Points are made in the wrist's OpenXR axes of a right hand (-z toward the fingers, +y out of the back of the
+hand, +x toward the little finger) and mirrored in x for a left hand. A finger bends in one plane, so its
+middle and end joints cannot bend sideways. Angles a finger: flexion f and abduction a of its base (the MCP;
+of the thumb the CMC), flexion m of its middle joint and e of its end joint. With the finger's own axes
+x (flexion) and -z (straight), p0 = (0, -cos f, sin f) and d0 = (0, -sin f, -cos f):
+
+    first bone  d = cos(a) d0 + sin(a) x
+    others      cos(m) d + sin(m) p0  and  cos(m + e) d + sin(m + e) p0
+
+Positive flexion curls toward the palm, positive abduction leads toward the little finger. Leading axes are
+batch axes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from tracker.joints import FINGER_MCPS, NUM_JOINTS, FloatArray, Side, bone_lengths, camera_from_wrist
+from tracker.rotations import rotation_from_vector
+
+NUM_FINGERS = 5
+NUM_ANGLES = 4
+NUM_PARAMETERS = 6 + NUM_FINGERS * NUM_ANGLES
+"""Of one hand: wrist position, rotation, then the angles finger by finger."""
+FLEXION, ABDUCTION, MIDDLE_FLEXION, END_FLEXION = range(NUM_ANGLES)
+PALM_JOINTS = (0, 1, *FINGER_MCPS)
+"""Wrist, thumb CMC and knuckles: the joints that do not move in the wrist's axes."""
+FINGER_JOINTS = np.arange(1, NUM_JOINTS).reshape(NUM_FINGERS, 4)
+
+FLEXION_AXES = np.array(
+    [(0.25, 0.40, 0.88), (0.98, 0.08, -0.05), (0.99, 0.04, 0.09), (0.98, 0.04, 0.17), (0.96, 0.03, 0.23)]
+)
+"""(5, 3) axes about which the fingers bend, in a right wrist's axes: thumb, index, ... little finger. Between
+those of the open hand's rig and those that the bends of tracked hands have in common."""
+STRAIGHT_DIRECTIONS = np.array([(-0.40, -0.50, -0.76), *[(0.0, 0.0, -1.0)] * 4])
+"""(5, 3) first bones at zero angles, before they are made perpendicular to the flexion axes."""
+
+_DEGREE = np.pi / 180
+ANGLE_LOWER_RAD = _DEGREE * np.array([(-45, -45, -30, -30), *[(-40, -35, -10, -10)] * 4])
+ANGLE_UPPER_RAD = _DEGREE * np.array([(45, 45, 80, 90), *[(95, 35, 115, 85)] * 4])
+"""(5, 4) least and greatest angles. Fingers: the normal ranges of the American Academy of Orthopaedic
+Surgeons (Joint Motion, 1965: MCP 0-90, PIP 0-100, DIP 0-80-90, MCP hyperextension to 30-45 degrees), widened
+by some degrees for supple hands and because joint centres are not skin marks. Thumb: MCP 0-50 and IP -20-80
+from there, widened likewise; its base is a saddle whose zero here is a resting hand."""
+
+MEAN_PALM_M = np.array(
+    [
+        (0.0, 0.0, 0.0),
+        (-0.0230, -0.0150, -0.0210),
+        (-0.0220, -0.0060, -0.0870),
+        (0.0, 0.0, -0.0850),
+        (0.0190, -0.0010, -0.0790),
+        (0.0385, -0.0060, -0.0720),
+    ]
+)
+MEAN_FINGER_BONES_M = np.array(
+    [
+        (0.0430, 0.0310, 0.0280),
+        (0.0400, 0.0240, 0.0230),
+        (0.0460, 0.0280, 0.0230),
+        (0.0430, 0.0270, 0.0220),
+        (0.0320, 0.0190, 0.0195),
+    ]
+)
+"""A plausible adult between the open hand and hands of metric recordings; its palm is 61 mm wide."""
+
+
+@dataclass(frozen=True, eq=False)
+class HandShape:
+    """What does not change while a hand moves: where its finger bases are and how long its bones are."""
+
+    palm_m: FloatArray
+    """(6, 3) wrist (zero), thumb CMC and the index, middle, ring and little knuckles of a right hand in its
+    wrist's axes."""
+    finger_bones_m: FloatArray
+    """(5, 3) the three bones of each finger from its base outward."""
+
+    def __post_init__(self) -> None:
+        for name, shape in (("palm_m", (6, 3)), ("finger_bones_m", (NUM_FINGERS, 3))):
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, want {shape}")
+
+    @staticmethod
+    def mean() -> "HandShape":
+        """A plausible adult's hand."""
+        return HandShape(MEAN_PALM_M, MEAN_FINGER_BONES_M)
+
+    @staticmethod
+    def from_palm_width(width_m: float) -> "HandShape":
+        """The mean hand at the size at which its palm, knuckle to knuckle, is this wide."""
+        return HandShape.mean().with_palm_width(width_m)
+
+    @staticmethod
+    def from_joints(joints_m: FloatArray, side: Side) -> "HandShape":
+        """The shape that joints (21, 3) of one posed hand have."""
+        turned = (joints_m - joints_m[0]) @ camera_from_wrist(joints_m, side)
+        palm_m = turned[list(PALM_JOINTS)] * (mirror_sign(side), 1.0, 1.0)
+        return HandShape(palm_m, bone_lengths(joints_m).reshape(NUM_FINGERS, 4)[:, 1:])
+
+    @property
+    def palm_width_m(self) -> float:
+        """Distance of the index knuckle from the little finger's."""
+        return float(np.linalg.norm(self.palm_m[2] - self.palm_m[5]))
+
+    def scaled(self, factor: float) -> "HandShape":
+        """The same proportions, every length times ``factor``."""
+        return HandShape(self.palm_m * factor, self.finger_bones_m * factor)
+
+    def with_palm_width(self, width_m: float) -> "HandShape":
+        """The same proportions at the size at which the palm is this wide."""
+        return self.scaled(width_m / max(self.palm_width_m, 1e-9))
+
+
+@dataclass(frozen=True, eq=False)
+class KinematicPose:
+    """Where a hand of known shape is and how it is bent."""
+
+    wrist_in_camera_m: FloatArray
+    """(3,)"""
+    camera_from_wrist: FloatArray
+    """(3, 3)"""
+    angles_rad: FloatArray
+    """(5, 4) base flexion, base abduction, middle flexion and end flexion of each finger; the same for the
+    mirrored hand."""
+
+    def __post_init__(self) -> None:
+        expected = {
+            "wrist_in_camera_m": (3,),
+            "camera_from_wrist": (3, 3),
+            "angles_rad": (NUM_FINGERS, NUM_ANGLES),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, want {shape}")
+
+
+def mirror_sign(side: Side) -> float:
+    """1 for a right hand, -1 for a left one, whose wrist axes have the thumb at +x."""
+    return 1.0 if side is Side.RIGHT else -1.0
+
+
+def joints(shape: HandShape, pose: KinematicPose, side: Side) -> FloatArray:
+    """Joints (21, 3) in camera axes of one hand."""
+    points = points_in_wrist(shape.palm_m, shape.finger_bones_m, pose.angles_rad)
+    return points * (mirror_sign(side), 1.0, 1.0) @ pose.camera_from_wrist.T + pose.wrist_in_camera_m
+
+
+def points_in_wrist(palm_m: FloatArray, bones_m: FloatArray, angles_rad: FloatArray) -> FloatArray:
+    """Joints (..., 21, 3) of right hands in their wrist's axes.
+
+    Args:
+        palm_m: (..., 6, 3).
+        bones_m: (..., 5, 3).
+        angles_rad: (..., 5, 4).
+    """
+    along, inward, _ = _bend_directions(np.cos(angles_rad), np.sin(angles_rad))
+    bend = angles_rad[..., MIDDLE_FLEXION:].cumsum(axis=-1)
+    return _chain(
+        palm_m,
+        bones_m,
+        along @ WRIST_FROM_FINGER,
+        inward @ WRIST_FROM_FINGER,
+        np.cos(bend),
+        np.sin(bend),
+    )
+
+
+def points_and_slopes(
+    palm_m: FloatArray, bones_m: FloatArray, angles_rad: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Joints (..., 21, 3) of right hands in wrist axes, and their slopes (..., 5, 4, 3, 3).
+
+    A slope [finger, angle, k] is the derivative of joint k + 1 of the finger, from its base, by one of
+    its own angles.
+    """
+    cosines, sines = np.cos(angles_rad), np.sin(angles_rad)
+    along, inward, across = _bend_directions(cosines, sines)
+    along, inward, across = along @ WRIST_FROM_FINGER, inward @ WRIST_FROM_FINGER, across @ WRIST_FROM_FINGER
+    bend = angles_rad[..., MIDDLE_FLEXION:].cumsum(axis=-1)
+    cos_bend, sin_bend = np.cos(bend), np.sin(bend)
+    points = _chain(palm_m, bones_m, along, inward, cos_bend, sin_bend)
+    # d(along)/df = cos(a) inward; d(inward)/df = -d0 = -(cos(a) along - sin(a) across);
+    # d(along)/da = across; d(inward)/da = 0; d(bone)/dm turns a bone by a right angle in the plane.
+    cos_a, sin_a = cosines[..., ABDUCTION, None, None], sines[..., ABDUCTION, None, None]
+    along, inward, across = along[..., 0, :], inward[..., 0, :], across[..., 0, :]
+    lengths_along = np.concatenate([bones_m[..., :1], bones_m[..., 1:] * cos_bend], axis=-1)[..., None]
+    lengths_inward = (bones_m[..., 1:] * sin_bend)[..., None]
+    by_angle = np.zeros((*angles_rad.shape, 3, 3))
+    straight = cos_a[..., 0] * along - sin_a[..., 0] * across
+    by_angle[..., FLEXION, :, :] = lengths_along * (cos_a * inward[..., None, :])
+    by_angle[..., FLEXION, 1:, :] -= lengths_inward * straight[..., None, :]
+    by_angle[..., ABDUCTION, :, :] = lengths_along * across[..., None, :]
+    turned = lengths_along[..., 1:, :] * inward[..., None, :] - lengths_inward * along[..., None, :]
+    by_angle[..., MIDDLE_FLEXION, 1:, :] = turned
+    by_angle[..., END_FLEXION, 2, :] = turned[..., 1, :]
+    return points, by_angle.cumsum(axis=-2)
+
+
+def joints_and_jacobian(
+    palm_m: FloatArray,
+    bones_m: FloatArray,
+    wrists_m: FloatArray,
+    camera_from_wrists: FloatArray,
+    angles_rad: FloatArray,
+    mirror_signs: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Joints (H, 21, 3) in camera axes of H hands, and their Jacobian (H, 63, 26).
+
+    Columns: the wrist's position, a small rotation vector in camera axes applied before (left of) the
+    rotation, then the angles finger by finger. Arguments carry a leading H; ``mirror_signs`` (H,).
+    """
+    points, slopes = points_and_slopes(palm_m, bones_m, angles_rad)
+    count = len(points)
+    wrist_from_point = np.swapaxes(camera_from_wrists, -1, -2).copy()
+    wrist_from_point[:, 0] *= mirror_signs[:, None]
+    turned = points @ wrist_from_point
+    jacobian = _empty_jacobian(count)
+    jacobian[:, _ROTATION_ENTRIES] = turned.reshape(count, -1)[:, _ROTATION_SOURCES] * _ROTATION_SIGNS
+    jacobian[:, _ANGLE_ENTRIES] = (slopes.reshape(count, -1, 3) @ wrist_from_point).reshape(count, -1)
+    return turned + wrists_m[:, None], jacobian.reshape(count, 3 * NUM_JOINTS, NUM_PARAMETERS)
+
+
+def step(
+    wrists_m: FloatArray, camera_from_wrists: FloatArray, angles_rad: FloatArray, change: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The pose arrays of H hands after a change (H, 26) in the Jacobian's columns."""
+    return (
+        wrists_m + change[:, :3],
+        rotation_from_vector(change[:, 3:6]) @ camera_from_wrists,
+        angles_rad + change[:, 6:].reshape(angles_rad.shape),
+    )
+
+
+def pose_from_joints(joints_m: FloatArray, shape: HandShape, side: Side) -> KinematicPose:
+    """The pose in which a hand of this shape has the directions of joints (21, 3) in camera axes."""
+    wrists, rotations, angles = poses_from_joints(joints_m[None], shape.palm_m[None], [side])
+    return KinematicPose(wrists[0], rotations[0], angles[0])
+
+
+def poses_from_joints(
+    joints_m: FloatArray, palm_m: FloatArray, sides: Sequence[Side]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Wrists (H, 3), rotations (H, 3, 3) and angles (H, 5, 4) of joints (H, 21, 3) in camera axes.
+
+    The rotation brings the palm's points (H, 6, 3) closest to their joints (Kabsch); each bone then gives its
+    angles, and what of it lies outside the finger's plane is left out.
+    """
+    signs = np.array([mirror_sign(side) for side in sides])
+    mirrors = np.ones((len(signs), 1, 3))
+    mirrors[:, 0, 0] = signs
+    palm = joints_m[:, PALM_JOINTS, :]
+    rotations = closest_rotation(palm - palm.mean(axis=1, keepdims=True), palm_m * mirrors)
+    turned = (joints_m @ rotations) * mirrors
+    return joints_m[:, 0], rotations, angles_of(turned)
+
+
+def angles_of(points_m: FloatArray) -> FloatArray:
+    """Angles (..., 5, 4) of joints (..., 21, 3) in a right wrist's axes; only bones' directions count."""
+    bones = np.diff(points_m[..., FINGER_JOINTS, :], axis=-2) @ np.swapaxes(WRIST_FROM_FINGER, -1, -2)
+    x, y, z = bones[..., 0, 0], bones[..., 0, 1], bones[..., 0, 2]
+    flexion = np.arctan2(-y, -z)
+    abduction = np.arctan2(x, np.hypot(y, z))
+    first = np.stack([flexion, abduction], axis=-1)
+    along, inward, _ = _bend_directions(np.cos(first), np.sin(first))
+    others = bones[..., 1:, :]
+    bend = np.arctan2((others * inward).sum(-1), (others * along).sum(-1))
+    end = np.remainder(bend[..., 1] - bend[..., 0] + np.pi, 2 * np.pi) - np.pi
+    return np.stack([flexion, abduction, bend[..., 0], end], axis=-1)
+
+
+def closest_rotation(points: FloatArray, source: FloatArray) -> FloatArray:
+    """Rotations (..., 3, 3) that bring ``source`` (..., N, 3) closest to centred ``points`` (Kabsch)."""
+    u, _, vt = np.linalg.svd(np.swapaxes(points, -1, -2) @ source)
+    u[..., 2] *= np.linalg.det(u @ vt)[..., None]
+    return np.asarray(u @ vt)
+
+
+def _bend_directions(cosines: FloatArray, sines: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """d, p0 and their normal h = cos(a) x - sin(a) d0, each (..., 5, 1, 3) in the fingers' own axes."""
+    cos_f, sin_f = cosines[..., FLEXION], sines[..., FLEXION]
+    cos_a, sin_a = cosines[..., ABDUCTION], sines[..., ABDUCTION]
+    zero = np.zeros_like(cos_f)
+    along = np.stack([sin_a, -cos_a * sin_f, -cos_a * cos_f], axis=-1)
+    inward = np.stack([zero, -cos_f, sin_f], axis=-1)
+    across = np.stack([cos_a, sin_a * sin_f, sin_a * cos_f], axis=-1)
+    return along[..., None, :], inward[..., None, :], across[..., None, :]
+
+
+def _chain(
+    palm_m: FloatArray,
+    bones_m: FloatArray,
+    along: FloatArray,
+    inward: FloatArray,
+    cos_bend: FloatArray,
+    sin_bend: FloatArray,
+) -> FloatArray:
+    """Joints (..., 21, 3) from the directions (..., 5, 1, 3) in the wrist's axes."""
+    batch = bones_m.shape[:-2]
+    links = np.empty((*batch, NUM_FINGERS, 4, 3))
+    links[..., 0, :] = palm_m[..., 1:, :]
+    links[..., 1, :] = along[..., 0, :]
+    links[..., 2:, :] = cos_bend[..., None] * along + sin_bend[..., None] * inward
+    links[..., 1:, :] *= bones_m[..., None]
+    points = np.empty((*batch, NUM_JOINTS, 3))
+    points[..., 0, :] = palm_m[..., 0, :]
+    points[..., 1:, :] = links.cumsum(axis=-2).reshape(*batch, NUM_JOINTS - 1, 3)
+    return points
+
+
+def _fingers_own_axes() -> FloatArray:
+    """(5, 3, 3) rows are the fingers' own axes in the wrist's: row vectors times it turn to the wrist."""
+    x = FLEXION_AXES / np.linalg.norm(FLEXION_AXES, axis=-1, keepdims=True)
+    z = -STRAIGHT_DIRECTIONS
+    z = z - (z * x).sum(-1, keepdims=True) * x
+    z /= np.linalg.norm(z, axis=-1, keepdims=True)
+    return np.stack([x, np.cross(z, x), z], axis=-2)
+
+
+WRIST_FROM_FINGER = _fingers_own_axes()
+
+
+def _jacobian_entries() -> tuple[FloatArray, ...]:
+    """Where the entries of a flat Jacobian come from: indices for the rotation and for the angles.
+
+    The derivative of a turned point p by a small rotation vector is -[p]x.
+    """
+    index = np.arange(3 * NUM_JOINTS * NUM_PARAMETERS).reshape(NUM_JOINTS, 3, NUM_PARAMETERS)
+    entries, sources, signs = [], [], []
+    for joint in range(1, NUM_JOINTS):
+        for row, column, source, sign in (
+            (0, 1, 2, 1.0),
+            (0, 2, 1, -1.0),
+            (1, 0, 2, -1.0),
+            (1, 2, 0, 1.0),
+            (2, 0, 1, 1.0),
+            (2, 1, 0, -1.0),
+        ):
+            entries.append(index[joint, row, 3 + column])
+            sources.append(3 * joint + source)
+            signs.append(sign)
+    angles = [
+        index[FINGER_JOINTS[finger, 1 + bone], axis, 6 + NUM_ANGLES * finger + angle]
+        for finger in range(NUM_FINGERS)
+        for angle in range(NUM_ANGLES)
+        for bone in range(3)
+        for axis in range(3)
+    ]
+    return np.array(entries), np.array(sources), np.array(signs), np.array(angles)
+
+
+_ROTATION_ENTRIES, _ROTATION_SOURCES, _ROTATION_SIGNS, _ANGLE_ENTRIES = _jacobian_entries()
+
+
+@cache
+def _jacobian_template(count: int) -> FloatArray:
+    """Flat Jacobians (count, 63 * 26) that hold only the wrist's position."""
+    template = np.zeros((count, NUM_JOINTS, 3, NUM_PARAMETERS))
+    template[..., :3] = np.eye(3)
+    return template.reshape(count, -1)
+
+
+def _empty_jacobian(count: int) -> FloatArray:
+    return _jacobian_template(count).copy()
