@@ -23,7 +23,7 @@ BASE = (
     "skinned_hand",
     "mano_numpy",
 )
-"""The ground all stages stand on: each module may import those before it."""
+"""The ground all stages stand on: each part may import those before it."""
 STAGES: dict[str, set[str]] = {
     "networks": set(),
     "weights_store": {"networks"},
@@ -83,7 +83,7 @@ def may_import(importer: str, imported: str) -> bool:
     """Whether module ``importer`` of this package may import its module ``imported``."""
     part, other = part_of(importer), part_of(imported)
     if part in BASE:
-        return other in BASE[: BASE.index(part)]
+        return other in BASE[: BASE.index(part) + 1]
     if part == "":  # the package's own lazy exports
         return other not in ("cli", "cli_options", "progress", "runtime", "weights_store")
     if part in ("cli", "cli_options", "__main__"):
