@@ -1,0 +1,1 @@
+"""How good the tracker is: against recorded truth, and in simulation."""

@@ -1,0 +1,135 @@
+"""Ways to place a simulated track, each a function from a track to a pose for every frame; and filters."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from tracker.cameras import Camera
+from tracker.errors import PlacementError
+from tracker.joints import FloatArray, Side, bone_lengths
+from tracker.placement import place_hand
+from tracker.rotations import rotation_between
+from tracker.structs import HandBox, HandDetection, HandEstimate, HandPose, ObservedHand
+from tracker.temporal.smoothing import HandFilter, SmoothingConfig
+from tracker.temporal.tracks import TracksConfig
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedTrack:
+    """One hand over time: the truth, and what a network says of it."""
+
+    track_id: int
+    side: Side
+    camera: Camera
+    size: float
+    """The hand's size over the size of the network's mean hand, which ``estimates`` have."""
+    times_s: FloatArray
+    """(T,)"""
+    joints_m: FloatArray
+    """(T, 21, 3) the truth in the camera frame."""
+    estimates: tuple[HandEstimate, ...]
+
+    def observed(self, frame: int, hand_scale: float = 1.0) -> ObservedHand:
+        """What the stages know of the hand besides the estimate."""
+        estimate = self.estimates[frame]
+        low, high = estimate.joints_px.min(axis=0), estimate.joints_px.max(axis=0)
+        box = HandBox((low + high) / 2, float((high - low).max()), 0.0)
+        p_right = 0.99 if self.side is Side.RIGHT else 0.01
+        detection = HandDetection(box, p_right=p_right, presence=0.9, estimate=estimate)
+        return ObservedHand(self.track_id, self.side, detection, hand_scale=hand_scale)
+
+
+Result = TypeVar("Result")
+Poses = Sequence[HandPose | None]
+Solver = Callable[[SimulatedTrack], Poses]
+"""Places a track: a pose, or None, for every frame, each from that frame and earlier ones."""
+Filter = Callable[[Poses, FloatArray], FloatArray]
+"""Poses of a track and their times (T,) in seconds in, joints (T, 21, 3) in metres out, NaN for none."""
+
+
+def closed_form(track: SimulatedTrack) -> Poses:
+    """Each frame alone, with the network's mean size: what all others are measured against."""
+    return [_placed(estimate, track.camera, 1.0) for estimate in track.estimates]
+
+
+def known_size(track: SimulatedTrack) -> Poses:
+    """Each frame alone, the hand's size known."""
+    return [_placed(estimate, track.camera, track.size) for estimate in track.estimates]
+
+
+def median_size(track: SimulatedTrack) -> Poses:
+    """Each frame alone, the size the running median of what the network says."""
+    sizes: deque[float] = deque(maxlen=TracksConfig().size_memory)
+    poses = []
+    for estimate in track.estimates:
+        sizes.append(float(bone_lengths(estimate.joints_from_wrist_m).sum()))
+        poses.append(_placed(estimate, track.camera, float(np.median(sizes)) / sizes[-1]))
+    return poses
+
+
+def weak_perspective(track: SimulatedTrack) -> Poses:
+    """As published with HaMeR but with the true focal length: scale and shift, no turn to the ray."""
+    return [_weakly_placed(estimate, track.camera) for estimate in track.estimates]
+
+
+def _placed(estimate: HandEstimate, camera: Camera, hand_scale: float) -> HandPose | None:
+    try:
+        return place_hand(estimate, camera, hand_scale=hand_scale)
+    except PlacementError:
+        return None
+
+
+def _weakly_placed(estimate: HandEstimate, camera: Camera) -> HandPose | None:
+    low, high = estimate.joints_px.min(axis=0), estimate.joints_px.max(axis=0)
+    ray = camera.unproject((low + high) / 2)
+    as_if_ahead_m = estimate.joints_from_wrist_m @ rotation_between(np.array([0.0, 0.0, 1.0]), ray)
+    flat_m = as_if_ahead_m[:, :2] - as_if_ahead_m[:, :2].mean(axis=0)
+    scale = float((flat_m * estimate.joints_px).sum() / (flat_m**2).sum())
+    shift_px = estimate.joints_px.mean(axis=0) - scale * as_if_ahead_m[:, :2].mean(axis=0)
+    depth_m = camera.fx / scale
+    xy_m = (shift_px - [camera.cx, camera.cy]) / scale
+    pose = _placed(estimate, camera, 1.0)
+    if pose is None or scale <= 0:
+        return None
+    return replace(pose, joints_in_camera_m=as_if_ahead_m + np.append(xy_m, depth_m))
+
+
+SOLVERS: dict[str, Solver] = {
+    "weak perspective": weak_perspective,
+    "closed form": closed_form,
+    "closed form, median size": median_size,
+    "closed form, known size": known_size,
+}
+BASELINE = "closed form"
+
+
+def without_filter(poses: Poses) -> FloatArray:
+    """The joints (T, 21, 3) of poses as they are, NaN for none."""
+    missing = np.full((21, 3), np.nan)
+    return np.stack([missing if pose is None else pose.joints_in_camera_m for pose in poses])
+
+
+def hand_filter(poses: Poses, times_s: FloatArray) -> FloatArray:
+    """The tracker's own."""
+    smooth = HandFilter(SmoothingConfig())
+    joints_m = np.full((len(poses), 21, 3), np.nan)
+    last_s = times_s[0]
+    for frame, pose in enumerate(poses):
+        if pose is not None:
+            joints_m[frame] = smooth(pose, float(times_s[frame] - last_s))[0].joints_in_camera_m
+            last_s = times_s[frame]
+    return joints_m
+
+
+FILTERS: dict[str, Filter] = {"tracker's own": hand_filter}
+
+
+def timed(work: Callable[[], Result], frames: int) -> tuple[Result, float]:
+    """What ``work`` gives, and the seconds it took for each of ``frames`` frames."""
+    start = time.perf_counter()
+    result = work()
+    return result, (time.perf_counter() - start) / frames
