@@ -13,8 +13,9 @@ measured. Then for 1, 2 and 4 hands:
 
 Stages are timed apart, each with the device idle before it (for ``graph``, each in a graph of its own);
 ``whole`` is from the picture on the device to the mesh on the device in one call, and ``end to end`` from
-the picture in the host's memory to joints and MANO parameters there, on the host's clock. ``x roofline`` is
-whole over the larger of (products / matrix rate) and (weights / copy bandwidth).
+the picture in the host's memory to joints and MANO parameters there, on the host's clock; ``sent ahead`` is
+the same for a picture that the source's thread has sent to the device before. ``x roofline`` is whole
+over the larger of (products / matrix rate) and (weights / copy bandwidth).
 
 Last result: none; no card was at hand when this was written.
 """
@@ -34,7 +35,7 @@ from hamer_published import Published
 from hamer_stand_in import half_type, in_half, network_cost, random_hamer
 from torch import Tensor
 
-from tracker.cameras import pinhole_from_fov
+from tracker.cameras import Camera, pinhole_from_fov
 from tracker.crops import AffineCrop
 from tracker.errors import TrackerError
 from tracker.joints import NUM_JOINTS
@@ -44,9 +45,9 @@ from tracker.networks.hamer import CROP_PX, FIRST_COLUMN_PX, Hamer, HamerConfig
 from tracker.networks.hand_reader import HandReader
 from tracker.networks.picture_reader import PictureReader, Step
 from tracker.networks.vit import CROP_COLUMNS_PX, VitConfig
-from tracker.structs import HandBox, ImageArray
+from tracker.structs import Frame, HandBox, ImageArray
 
-STAGES = ("upload", "crop", "vit", "head", "mano", "whole", "end to end")
+STAGES = ("upload", "crop", "vit", "head", "mano", "whole", "end to end", "sent ahead")
 HAND_PX = (260.0, 180.0, 320.0, 140.0)
 """Tight sizes of the hands in the picture; their crops are twice as large."""
 
@@ -58,6 +59,7 @@ class Bench:
     device: torch.device
     repeats: int
     image_rgb: ImageArray
+    camera: Camera
     crops: list[AffineCrop]
     config: HamerConfig
     copy_gb_per_s: float = 0.0
@@ -65,13 +67,25 @@ class Bench:
     exact: dict[int, Tensor] = field(default_factory=dict)
     """float32 results by the number of hands."""
 
-    def time_ms(self, call: Callable[[], object], *, host: bool = False) -> list[float]:
-        """p50 and p95 of a call; on the device's clock unless the host's is asked for."""
+    def time_ms(
+        self,
+        call: Callable[[], object],
+        *,
+        host: bool = False,
+        before: Callable[[], object] | None = None,
+    ) -> list[float]:
+        """p50 and p95 of a call; on the device's clock unless the host's is asked for.
+
+        ``before`` comes before each call and is not counted.
+        """
         on_gpu = self.device.type == "cuda"
+        before = before or (lambda: None)
         for _ in range(3):
+            before()
             call()
         samples = []
         for _ in range(self.repeats):
+            before()
             if on_gpu:
                 torch.cuda.synchronize()
             if on_gpu and not host:
@@ -137,10 +151,10 @@ def row(bench: Bench, name: str, hands: int, hamer: Hamer, step: Step, *, stages
         torch.cuda.reset_peak_memory_stats()
     picture = torch.from_numpy(bench.image_rgb.copy())
     staging = picture.pin_memory() if on_gpu else picture
-    traced = trace(list(bench.crops[:hands]), [False] * hands)
+    traced = trace(list(bench.crops[:hands]), [False] * hands, picture.shape[:2])
     call = (
         picture.to(bench.device),
-        *(torch.from_numpy(a).to(bench.device) for a in (traced.nodes_px, traced.taps)),
+        *(torch.from_numpy(a).to(bench.device) for a in (traced.nodes_px, traced.reads)),
     )
     packed = step(*call).packed.clone()
     if name == "float32":
@@ -151,14 +165,25 @@ def row(bench: Bench, name: str, hands: int, hamer: Hamer, step: Step, *, stages
             in_graph = isinstance(step, CapturedStep)
             times[stage] = bench.time_ms(captured(stage_call) if in_graph else stage_call)
     times["whole"] = bench.time_ms(lambda: step(*call))
-    reader, pictures = HandReader(step, bench.device), [bench.image_rgb, bench.image_rgb.copy()]
-
-    def end_to_end() -> None:
-        pictures.reverse()  # another array is another picture, which goes over again
-        reader.begin(pictures[0], list(bench.crops[:hands]), [False] * hands).wait()
-
-    times["end to end"] = bench.time_ms(end_to_end, host=True)
+    times |= from_the_host(bench, hands, HandReader(step, bench.device))
     return result_row(bench, name, hands, times, joint_difference_mm(packed, bench.exact[hands]))
+
+
+def from_the_host(bench: Bench, hands: int, reader: HandReader) -> dict[str, list[float]]:
+    """From a picture in the host's memory to its hands there, the picture sent when asked for or ahead."""
+    frames = [Frame(number, 0.0, bench.image_rgb, bench.camera) for number in (0, 1)]
+
+    def read() -> None:
+        reader.begin(frames[0], list(bench.crops[:hands]), [False] * hands).wait()
+
+    def send_next() -> None:
+        frames.reverse()  # another frame has another picture, which goes over again
+        reader.prepare(frames[0])
+
+    return {
+        "end to end": bench.time_ms(read, host=True, before=frames.reverse),
+        "sent ahead": bench.time_ms(read, host=True, before=send_next),
+    }
 
 
 def published_row(bench: Bench, hands: int, hamer: Hamer) -> dict[str, Any]:
@@ -213,6 +238,7 @@ def bench_of(args: argparse.Namespace) -> Bench:
         device=torch.device(args.device),
         repeats=3 if args.quick else args.repeats,
         image_rgb=image,
+        camera=camera,
         crops=[AffineCrop(box, CROP_PX, camera) for box in boxes],
         config=HamerConfig(vit=VitConfig(depth=args.depth)),
     )
@@ -220,8 +246,8 @@ def bench_of(args: argparse.Namespace) -> Bench:
 
 def profile(step: Step, bench: Bench, hands: int) -> None:
     """The kernels of one call that take longest."""
-    traced = trace(list(bench.crops[:hands]), [False] * hands)
-    tensors = [torch.from_numpy(a).to(bench.device) for a in (bench.image_rgb, traced.nodes_px, traced.taps)]
+    traced = trace(list(bench.crops[:hands]), [False] * hands, bench.image_rgb.shape[:2])
+    tensors = [torch.from_numpy(a).to(bench.device) for a in (bench.image_rgb, traced.nodes_px, traced.reads)]
     step(*tensors)
     with torch.profiler.profile() as profiler:
         for _ in range(10):

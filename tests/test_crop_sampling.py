@@ -12,7 +12,7 @@ from PIL import Image  # noqa: E402
 
 from tracker.cameras import Camera, pinhole_from_fov  # noqa: E402
 from tracker.crops import AffineCrop, Crop, CropKind, make_crop, sample_crop  # noqa: E402
-from tracker.networks.crop_sampling import CropSampler, sample, taps_of, trace  # noqa: E402
+from tracker.networks.crop_sampling import CropSampler, level_places, pyramid, sample, spread_of, trace  # noqa: E402
 from tracker.networks.hamer import IMAGE_MEAN, IMAGE_STD  # noqa: E402
 from tracker.structs import HandBox, ImageArray  # noqa: E402
 
@@ -31,11 +31,11 @@ def smooth_picture(camera: Camera, seed: int = 0) -> ImageArray:
 
 def sampled(image_rgb: ImageArray, *crops: Crop, mirrored: bool = False) -> np.ndarray:
     """Crops (B, 256, 256, 3) in 0..255."""
-    traced = trace(list(crops), [mirrored] * len(crops))
+    traced = trace(list(crops), [mirrored] * len(crops), image_rgb.shape[:2])
     pixels = sample(
         torch.from_numpy(image_rgb.copy()),
         torch.from_numpy(traced.nodes_px),
-        torch.from_numpy(traced.taps),
+        torch.from_numpy(traced.reads),
     )
     return np.asarray(pixels.permute(0, 2, 3, 1).numpy())
 
@@ -127,9 +127,7 @@ def test_a_shrunk_virtual_crop_is_the_mean_over_what_its_samples_cover() -> None
 
 @every_kind
 def test_where_nothing_shrinks_a_sample_is_read_in_one_place(kind: CropKind) -> None:
-    offsets, weights = taps_of(crop_at(kind, LENSES["pinhole"], 0.5, 0.5, 200.0))
-    np.testing.assert_array_equal(offsets, 0.0)
-    np.testing.assert_allclose(weights.sum(), 1.0)
+    assert spread_of(crop_at(kind, LENSES["pinhole"], 0.5, 0.5, 200.0)) == (0.0, 0)
 
 
 @pytest.mark.parametrize("camera", FOLDING.values(), ids=FOLDING.keys())
@@ -139,6 +137,56 @@ def test_beyond_the_lens_is_black(camera: Camera) -> None:
     assert np.isfinite(ours).all()
     assert ours.min() == 0.0
     np.testing.assert_allclose(ours[128, 128], 200.0, atol=0.1)
+
+
+@pytest.mark.parametrize("camera", FOLDING.values(), ids=FOLDING.keys())
+@pytest.mark.parametrize("size_px", [200.0, 500.0])
+def test_up_to_where_the_lens_ends_a_crop_is_that_of_the_cpu_sampler(camera: Camera, size_px: float) -> None:
+    """Not only up to the last cell of the coarse grid that lies in it."""
+    inside = np.isfinite(camera.unproject(np.stack([np.arange(640.0), np.full(640, camera.cy)], axis=-1)))
+    rim_px = float(np.flatnonzero(inside.all(axis=-1)).max())
+    crop = make_crop("virtual", HandBox(np.array([rim_px - 8.0, camera.cy]), size_px, 0.0), 256, camera)
+    at = np.arange(256.0)
+    exact = crop.image_from_crop(np.stack(np.meshgrid(at, at), axis=-1))
+    seen = np.isfinite(exact).all(axis=-1)
+    seen &= (exact > 1).all(axis=-1) & (exact < [camera.width - 2, camera.height - 2]).all(axis=-1)
+    assert 0.05 < seen.mean() < 0.95
+    image = np.clip(smooth_picture(camera), 40, None)
+    (ours,) = sampled(image, crop)
+    difference = np.abs(ours - 255 * sample_crop(image, crop, "black"))[seen]
+    assert difference.mean() < 1.0
+    assert (ours[seen].max(axis=-1) > 20.0).all()  # black nowhere
+    batch = sampled(image, crop, crop_at("virtual", camera, 0.5, 0.5, 150.0))
+    np.testing.assert_allclose(batch[0], ours, atol=1e-3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 5), (64, 48), (33, 130)])
+def test_each_level_of_the_pyramid_is_means_and_black_lies_between(height: int, width: int) -> None:
+    image = np.random.default_rng(2).integers(1, 256, (height, width, 3), np.uint8)
+    levels = pyramid(torch.from_numpy(image))[0].permute(1, 2, 0).numpy().copy()
+    for number, (first_x, first_y, last_x, last_y) in enumerate(level_places(height, width)):
+        found = levels[first_y : last_y + 1, first_x : last_x + 1]
+        size = 2**number
+        whole = image[: height // size * size, : width // size * size]
+        blocks = whole.reshape(height // size, size, width // size, size, 3).mean(axis=(1, 3))
+        np.testing.assert_allclose(found[: height // size, : width // size], blocks, rtol=1e-5)
+        around = np.pad(levels, ((1, 1), (1, 1), (0, 0)))[first_y : last_y + 3, first_x : last_x + 3].copy()
+        around[1:-1, 1:-1] = 0.0
+        assert found.min() >= 1.0 and around.max() == 0.0
+
+
+@every_kind
+@pytest.mark.parametrize("side_px", [300.0, 700.0, 1000.0, 3000.0])
+def test_a_shrunk_crop_keeps_to_the_picture_up_to_its_edges(kind: CropKind, side_px: float) -> None:
+    """Whatever level is read, an edge lies where it was, and no other level shows beyond it."""
+    camera = pinhole_from_fov(1000, 600, 65.0)
+    image = np.full((600, 1000, 3), 200, np.uint8)
+    (ours,) = sampled(image, crop_at(kind, camera, 0.95, 0.9, side_px))
+    (single,) = (255 * sample_crop(image, crop_at(kind, camera, 0.95, 0.9, side_px), "black"),)
+    assert ours.min() >= 0.0 and ours.max() <= 200.01
+    np.testing.assert_allclose(ours.mean(), single.mean(), rtol=0.02)
+    away = np.abs(ours - single).max(axis=-1) > 110.0  # more than half a step, so the edge has moved
+    assert away.mean() < 0.005
 
 
 def test_a_batch_gives_what_each_crop_gives() -> None:
@@ -156,9 +204,9 @@ def test_the_network_sees_them_normalised() -> None:
     camera = LENSES["pinhole"]
     image = smooth_picture(camera)
     crop = crop_at("affine", camera, 0.5, 0.5, 200.0)
-    traced = trace([crop], [False])
+    traced = trace([crop], [False], image.shape[:2])
     normalised = CropSampler()(
-        torch.from_numpy(image), torch.from_numpy(traced.nodes_px), torch.from_numpy(traced.taps)
+        torch.from_numpy(image), torch.from_numpy(traced.nodes_px), torch.from_numpy(traced.reads)
     )
     expected = (sampled(image, crop)[0] / 255 - IMAGE_MEAN) / IMAGE_STD
     np.testing.assert_allclose(normalised[0].permute(1, 2, 0).numpy(), expected, atol=1e-4)
@@ -166,7 +214,8 @@ def test_the_network_sees_them_normalised() -> None:
 
 def test_compilers_and_graphs_see_one_function_of_tensors() -> None:
     camera = LENSES["pinhole"]
-    traced = trace([crop_at("virtual", camera, 0.5, 0.5, 200.0)], [False])
-    arguments = [torch.from_numpy(a) for a in (smooth_picture(camera), traced.nodes_px, traced.taps)]
+    image = smooth_picture(camera)
+    traced = trace([crop_at("virtual", camera, 0.5, 0.5, 200.0)], [False], image.shape[:2])
+    arguments = [torch.from_numpy(a) for a in (image, traced.nodes_px, traced.reads)]
     compiled = torch.compile(CropSampler(), backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(*arguments), CropSampler()(*arguments))

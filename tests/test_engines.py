@@ -1,6 +1,8 @@
 """Engines: what they need is said, what differs from eager is refused, and memory running out is survived."""
 
 import logging
+import queue
+import weakref
 
 import numpy as np
 import pytest
@@ -8,12 +10,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from official_files import OfficialFiles  # noqa: E402
+from scripted_runs import PATIENCE_S, finish, join_or_fail  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from tracker.cameras import pinhole_from_fov  # noqa: E402
 from tracker.crops import Crop, make_crop  # noqa: E402
 from tracker.errors import EngineError, MissingDependencyError, UnknownNameError  # noqa: E402
-from tracker.networks.crop_sampling import CropSampler  # noqa: E402
+from tracker.networks.crop_sampling import DENSE_NODES, NODES, CropSampler  # noqa: E402
 from tracker.networks.engines import (  # noqa: E402
     BATCH_SIZES,
     ENGINES,
@@ -26,8 +29,9 @@ from tracker.networks.engines import (  # noqa: E402
 from tracker.networks.hamer import Hamer, load_hamer  # noqa: E402
 from tracker.networks.hand_reader import HandReader, load_hand_reader  # noqa: E402
 from tracker.networks.picture_reader import PACKED_SIZES, PictureReader, ReadHands, unpacked  # noqa: E402
+from tracker.networks.picture_uploads import MOST_WAITING, PictureUploads  # noqa: E402
 from tracker.networks.tensorrt_network import engine_key, load_tensorrt  # noqa: E402
-from tracker.structs import HandBox, ImageArray  # noqa: E402
+from tracker.structs import Frame, HandBox, ImageArray  # noqa: E402
 
 CPU = torch.device("cpu")
 CAMERA = pinhole_from_fov(320, 240, 65.0)
@@ -40,8 +44,12 @@ def hamer(hamer_files: OfficialFiles) -> Hamer:
     return load_hamer(hamer_files.checkpoint, hamer_files.mano)
 
 
-def picture(seed: int = 0) -> ImageArray:
-    return np.random.default_rng(seed).integers(0, 256, (240, 320, 3), np.uint8)
+def frame(seed: int = 0) -> Frame:
+    return frame_of(np.random.default_rng(seed).integers(0, 256, (240, 320, 3), np.uint8))
+
+
+def frame_of(image_rgb: ImageArray) -> Frame:
+    return Frame(0, 0.0, image_rgb, pinhole_from_fov(image_rgb.shape[1], image_rgb.shape[0], 65.0))
 
 
 def crops(count: int) -> list[Crop]:
@@ -57,7 +65,7 @@ class CountingStep:
         self.pictures: list[Tensor] = []
         self.memory = memory
 
-    def __call__(self, image: Tensor, nodes_px: Tensor, taps: Tensor) -> ReadHands:
+    def __call__(self, image: Tensor, nodes_px: Tensor, reads: Tensor) -> ReadHands:
         if len(nodes_px) > self.memory:
             raise torch.OutOfMemoryError("CUDA out of memory")
         self.batches.append(len(nodes_px))
@@ -154,8 +162,8 @@ def test_compiled_parts_stand_in_for_the_network_and_the_sampler(hamer: Hamer) -
     )
     compiled, eager = PictureReader(hamer, sampler=sampler, read=read), PictureReader(hamer)
     with torch.inference_mode():
-        for taps_a_side in (1, 4):
-            call = seeded_call(1, CPU, taps_a_side=taps_a_side)
+        for nodes in (NODES, DENSE_NODES):
+            call = seeded_call(1, CPU, nodes=nodes)
             assert joint_difference_mm(compiled(*call).packed, eager(*call).packed) < 1e-3
 
 
@@ -167,7 +175,7 @@ def test_compiled_parts_stand_in_for_the_network_and_the_sampler(hamer: Hamer) -
 )
 def test_hands_are_read_in_batches_of_fixed_sizes(count: int, batches: list[int]) -> None:
     step = CountingStep()
-    readings = HandReader(step, CPU).begin(picture(), crops(count), [False] * count).wait()
+    readings = HandReader(step, CPU).begin(frame(), crops(count), [False] * count).wait()
     assert step.batches == batches
     first_nodes = [crop.image_from_crop(np.zeros(2))[0] for crop in crops(count)]
     np.testing.assert_allclose([reading.betas[0] for reading in readings], first_nodes, rtol=1e-6)
@@ -178,7 +186,7 @@ def test_memory_that_runs_out_halves_the_batch_and_is_said_once(caplog: pytest.L
     reader = HandReader(step, CPU)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert len(reader.begin(picture(), crops(3), [False] * 3).wait()) == 3
+            assert len(reader.begin(frame(), crops(3), [False] * 3).wait()) == 3
     assert step.batches == [1, 1, 1] * 2
     assert [record.getMessage()[-34:] for record in caplog.records] == [
         "at most 2 hands at a time from now on"[-34:],
@@ -188,23 +196,136 @@ def test_memory_that_runs_out_halves_the_batch_and_is_said_once(caplog: pytest.L
 
 def test_no_memory_even_for_one_hand_is_an_error() -> None:
     with pytest.raises(EngineError, match="no memory left to read a single hand"):
-        HandReader(CountingStep(memory=0), CPU).begin(picture(), crops(2), [False] * 2)
+        HandReader(CountingStep(memory=0), CPU).begin(frame(), crops(2), [False] * 2)
 
 
 def test_a_picture_goes_over_once_and_keeps_its_place() -> None:
     step = CountingStep()
     reader = HandReader(step, CPU)
-    first, second = picture(1), picture(2)
-    for image in (first, first, second):
-        reader.begin(image, crops(1), [False])
+    first, second = frame(1), frame(2)
+    for each in (first, first, second):
+        reader.begin(each, crops(1), [False])
     assert step.pictures[0] is step.pictures[1] is step.pictures[2]  # a captured graph reads that place
-    np.testing.assert_array_equal(step.pictures[2].numpy(), second)
+    np.testing.assert_array_equal(step.pictures[2].numpy(), second.image_rgb)
+
+
+def test_smaller_pictures_lie_in_the_place_of_the_largest_with_black_around() -> None:
+    """Captured graphs serve them all; a picture's pixels never show in one of another size."""
+    step = CountingStep()
+    reader = HandReader(step, CPU)
+    white = [
+        frame_of(np.full((height, width, 3), 255, np.uint8)) for height, width in ((240, 320), (320, 240))
+    ]
+    for each, seen in (
+        (white[0], (240, 320)),
+        (white[1], (320, 320)),
+        (white[0], (320, 320)),
+        (frame(), (320, 320)),
+    ):
+        reader.begin(each, crops(1), [False])
+        height, width = each.image_rgb.shape[:2]
+        now = step.pictures[-1].numpy()
+        assert now.shape[:2] == seen
+        np.testing.assert_array_equal(now[:height, :width], each.image_rgb)
+        assert now[height:].max(initial=0) == now[:, width:].max(initial=0) == 0
+    assert step.pictures[1] is step.pictures[2] is step.pictures[3]
+
+
+def test_hands_are_the_same_whatever_sizes_were_seen_before(hamer: Hamer) -> None:
+    """But for the last bits of float32 positions, which count from the middle of the place."""
+    used, fresh = (HandReader(load_engine("eager", hamer), CPU) for _ in range(2))
+    for size in ((400, 300, 3), (200, 500, 3)):
+        used.begin(frame_of(np.full(size, 90, np.uint8)), crops(1), [False])
+    (ours,), (expected,) = (reader.begin(frame(4), crops(1), [False]).wait() for reader in (used, fresh))
+    np.testing.assert_allclose(ours.joints_m, expected.joints_m, atol=2e-5)
+
+
+# Pictures sent ahead.
+
+
+def test_a_prepared_picture_is_the_picture() -> None:
+    step = CountingStep()
+    reader = HandReader(step, CPU)
+    frames = [frame(seed) for seed in range(4)]
+    for each in frames:
+        reader.prepare(each)
+    for each in (
+        frames[0],
+        frames[2],
+        frames[1],
+        frame(9),
+        frames[3],
+    ):  # one dropped, one late, one never sent
+        reader.begin(each, crops(1), [False])
+        np.testing.assert_array_equal(step.pictures[-1].numpy(), each.image_rgb)
+
+
+def test_of_prepared_pictures_few_are_kept_and_dropped_ones_let_go() -> None:
+    uploads = PictureUploads(CPU)
+    frames = [frame(seed) for seed in range(MOST_WAITING + 3)]
+    for each in frames:
+        uploads.begin(each)
+    assert len(uploads) == MOST_WAITING
+    np.testing.assert_array_equal(uploads.take(frames[-2]).numpy(), frames[-2].image_rgb)
+    assert len(uploads) == 1
+    del each
+    released = weakref.ref(frames.pop().image_rgb)
+    uploads.take(frame())  # never sent ahead, so nothing is known to be dropped
+    assert released() is not None
+    uploads.begin(frames[0])
+    uploads.take(frames[0])
+    assert released() is None
+
+
+def test_a_buffer_that_a_source_uses_again_is_another_picture_in_another_frame() -> None:
+    step = CountingStep()
+    reader = HandReader(step, CPU)
+    buffer = frame(1).image_rgb
+    reader.begin(frame_of(buffer), crops(1), [False])
+    buffer[:] = 7
+    reader.begin(frame_of(buffer), crops(1), [False])
+    assert (step.pictures[-1].numpy() == 7).all()
+
+
+def test_pictures_prepared_in_another_thread_are_read_as_without(hamer: Hamer) -> None:
+    """The source's thread runs ahead while hands are read; some frames are dropped."""
+    frames = [frame(seed) for seed in range(12)]
+    ahead, plain = (HandReader(load_engine("eager", hamer), CPU) for _ in range(2))
+    given: queue.Queue[Frame | None] = queue.Queue(maxsize=3)
+
+    def source() -> None:
+        for each in frames:
+            ahead.prepare(each)
+            given.put(each)
+        given.put(None)
+
+    thread = finish(source)
+    while (each := given.get(timeout=PATIENCE_S)) is not None:
+        if each is not frames[5]:
+            (ours,), (expected,) = (reader.begin(each, crops(1), [False]).wait() for reader in (ahead, plain))
+            np.testing.assert_array_equal(ours.joints_m, expected.joints_m)
+    join_or_fail(thread)
+
+
+def test_a_device_without_memory_for_a_picture_ahead_takes_it_in_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(array: object) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    step = CountingStep()
+    reader, each = HandReader(step, CPU), frame(3)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "from_numpy", full)
+        reader.prepare(each)
+    reader.begin(each, crops(1), [False])
+    np.testing.assert_array_equal(step.pictures[-1].numpy(), each.image_rgb)
 
 
 def test_mirrored_hands_are_read_mirrored(hamer: Hamer) -> None:
     reader = HandReader(load_engine("eager", hamer), CPU)
-    image = picture()
-    plain, mirrored = (reader.begin(image, crops(1), [mirror]).wait()[0] for mirror in (False, True))
+    seen = frame()
+    plain, mirrored = (reader.begin(seen, crops(1), [mirror]).wait()[0] for mirror in (False, True))
     assert np.abs(plain.joints_m - mirrored.joints_m).max() > 1e-4
 
 
@@ -216,7 +337,7 @@ def test_the_cpu_says_in_one_line_what_it_is_for(
         reader = load_hand_reader(hamer_files.checkpoint, hamer_files.mano)
     assert len(caplog.records) == 1
     assert "stills and tests" in caplog.records[0].getMessage()
-    (reading,) = reader.begin(picture(), crops(1), [False]).wait()
+    (reading,) = reader.begin(frame(), crops(1), [False]).wait()
     assert np.isfinite(reading.joints_m).all()
 
 
@@ -239,15 +360,17 @@ def test_an_engine_on_the_gpu_gives_what_eager_gives(hamer_files: OfficialFiles,
 @pytest.mark.gpu
 @on_a_gpu
 def test_the_gpu_reads_what_the_cpu_reads(hamer_files: OfficialFiles) -> None:
-    """A new picture, a new size, and hands begun while others are still on their way."""
+    """A new picture, sent ahead or not, a new size, and hands begun while others are still on their way."""
     files = (hamer_files.checkpoint, hamer_files.mano)
     on_gpu = load_hand_reader(*files)
     exact = HandReader(load_engine("eager", load_hamer(*files)), CPU)
-    wide = np.ascontiguousarray(np.tile(picture(3), (1, 2, 1)))
-    for image in (picture(1), picture(2), wide, picture(1)):
-        begun = [on_gpu.begin(image, crops(count), [True] * count) for count in (2, 1, 2)]
+    wide = frame_of(np.ascontiguousarray(np.tile(frame(3).image_rgb, (1, 2, 1))))
+    for ahead, seen in enumerate((frame(1), frame(2), wide, frame(1), frame(4))):
+        if ahead % 2:
+            on_gpu.prepare(seen)
+        begun = [on_gpu.begin(seen, crops(count), [True] * count) for count in (2, 1, 2)]
         for count, hands in zip((2, 1, 2), begun, strict=True):
             for ours, expected in zip(
-                hands.wait(), exact.begin(image, crops(count), [True] * count).wait(), strict=True
+                hands.wait(), exact.begin(seen, crops(count), [True] * count).wait(), strict=True
             ):
                 np.testing.assert_allclose(ours.joints_m, expected.joints_m, atol=5e-4)

@@ -29,4 +29,13 @@ def test_it_prints_a_table_and_one_json_line() -> None:
     assert list(rows) == ["float32", "published", "bfloat16"]
     assert rows["float32"]["joint_difference_mm"] == 0.0
     assert rows["published"]["joint_difference_mm"] < 0.5  # other code, the same hands
-    assert set(rows["bfloat16"]["ms"]) == {"upload", "crop", "vit", "head", "mano", "whole", "end to end"}
+    assert set(rows["bfloat16"]["ms"]) == {
+        "upload",
+        "crop",
+        "vit",
+        "head",
+        "mano",
+        "whole",
+        "end to end",
+        "sent ahead",
+    }

@@ -19,7 +19,7 @@ from tracker.pipeline import HandTracker, with_placed_mano
 from tracker.placement import place_hand
 from tracker.pose.hamer import HamerBackend, HamerOptions, crop_box, load_hamer_backend, projected
 from tracker.rotations import rotation_from_vector, vector_from_rotation
-from tracker.structs import ExpectedRegion, Frame, HandDetection, ImageArray, ManoParameters, ObservedHand
+from tracker.structs import ExpectedRegion, Frame, HandDetection, ManoParameters, ObservedHand
 
 pytest.importorskip("torch")
 
@@ -46,8 +46,12 @@ class PerfectReader:
         rng = np.random.default_rng(seed)
         self.reading = reading_of(mano, rng)
         self.begun: list[tuple[list[Crop], list[bool]]] = []
+        self.prepared: list[Frame] = []
 
-    def begin(self, image_rgb: ImageArray, crops: list[Crop], mirrored: list[bool]) -> Ready:
+    def prepare(self, frame: Frame) -> None:
+        self.prepared.append(frame)
+
+    def begin(self, frame: Frame, crops: list[Crop], mirrored: list[bool]) -> Ready:
         self.begun.append((crops, mirrored))
         return Ready([self.reading] * len(crops))
 
@@ -279,6 +283,16 @@ def test_what_was_started_for_another_frame_is_dropped(mano: ManoModel) -> None:
     backend.start(frame_at(1 / 30, 1, CAMERA), [region_of(hand)])
     backend.estimate(frame_at(2 / 30, 2, CAMERA), [hand])
     assert begun_hands(reader) == [1, 1, 1]
+
+
+def test_frames_are_prepared_where_the_backend_offers_it(mano: ManoModel) -> None:
+    reader = PerfectReader(mano)
+    frame = frame_at(0.0, camera=CAMERA)
+    with HandTracker(backend=HamerBackend(reader), detector=SteadyDetector()) as tracker:
+        tracker.prepare(frame)
+    assert reader.prepared == [frame]
+    with HandTracker(detector=SteadyDetector()) as tracker:
+        tracker.prepare(frame)  # the light backend has nothing to prepare
 
 
 # Files.

@@ -114,6 +114,49 @@ def test_recorded_frames_are_all_processed_in_order() -> None:
     assert all(took_s >= 0 and tracked.dropped_frames == 0 for tracked, took_s in run.observed)
 
 
+class ReadingAhead(ScriptedSource):
+    """Reads its frames in a thread of its own before the first is given."""
+
+    def call_when_read(self, prepare: Callable[[Frame], object]) -> None:
+        self._prepare = prepare
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = list(super().__iter__())
+        join_or_fail(finish(lambda: [self._prepare(frame) for frame in frames]))
+        return iter(frames)
+
+
+@pytest.mark.parametrize(("loop", "kind"), [(run_recorded, ReadingAhead), (run_live, ScriptedSource)])
+def test_every_frame_is_prepared_once_in_the_sources_thread_before_its_turn(
+    loop: Callable[..., None], kind: type[ScriptedSource]
+) -> None:
+    prepared: list[Frame] = []
+    threads: set[int | None] = set()
+
+    def prepare(frame: Frame) -> None:
+        prepared.append(frame)
+        threads.add(threading.get_ident())
+
+    def process_prepared(frame: Frame) -> TrackedFrame:
+        assert any(frame is other for other in prepared)
+        return process(frame)
+
+    with Outputs([], source="script", backend="landmarks") as outputs:
+        loop(kind(pictures(7)), process_prepared, outputs, lambda *_: None, prepare)
+    assert [frame.index for frame in prepared] == list(range(7))
+    assert len(threads) == 1 and threading.get_ident() not in threads
+
+
+def test_a_source_that_reads_nothing_ahead_needs_no_preparing() -> None:
+    def prepare(frame: Frame) -> None:
+        raise AssertionError("there is no thread to prepare it in")
+
+    run = Run()
+    with Outputs([run.sink], source="script", backend="landmarks") as outputs:
+        run_recorded(ScriptedSource(pictures(3)), process, outputs, lambda *_: None, prepare)
+    assert run.sent == [0, 1, 2]
+
+
 def test_a_live_loop_drops_what_it_has_no_time_for_and_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     first_taken, all_given = threading.Event(), threading.Event()
 

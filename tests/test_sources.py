@@ -207,6 +207,36 @@ def test_decoded_pictures_are_freed_without_the_garbage_collector(tmp_path):
     assert alive == 0
 
 
+def test_frames_are_prepared_in_the_thread_that_reads_ahead_before_they_are_given(tmp_path):
+    source = open_source(write_video(tmp_path / "a.mp4", frames=6))
+    prepared, threads = [], set()
+
+    def prepare(frame: Frame) -> None:
+        prepared.append(frame)
+        threads.add(threading.current_thread().name)
+
+    source.call_when_read(prepare)
+    for frame in source:
+        assert any(frame is other for other in prepared)
+    assert [frame.index for frame in prepared] == list(range(6))
+    assert threads == {"read-ahead"}
+
+
+def test_an_error_while_a_frame_is_prepared_is_heard_of(tmp_path):
+    source = open_source(write_video(tmp_path / "a.mp4", frames=3))
+
+    def prepare(frame: Frame) -> None:
+        if frame.index == 2:
+            raise ZeroDivisionError
+
+    source.call_when_read(prepare)
+    given = []
+    with pytest.raises(ZeroDivisionError):
+        for frame in source:
+            given.append(frame.index)
+    assert given == [0, 1]
+
+
 def test_max_frames_ends_the_video(tmp_path):
     path = write_video(tmp_path / "clip.mp4")
     source = open_source(path, max_frames=4)

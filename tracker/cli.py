@@ -134,7 +134,7 @@ def track(options: Live) -> int:
         stack.callback(progress.close)
         run = run_live if source.live else run_recorded
         try:
-            run(source, tracker.process, outputs, progress.observe)
+            run(source, tracker.process, outputs, progress.observe, tracker.prepare)
         except KeyboardInterrupt:
             interrupted = True
     say(progress.summary())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from tracker.detect import Detector, DetectorConfig, load_detector
 from tracker.errors import UsageError
 from tracker.placement import place_hands
-from tracker.pose import PoseBackend, StartsEarly, load_pose_backend
+from tracker.pose import PoseBackend, PreparesFrames, StartsEarly, load_pose_backend
 from tracker.pose.hamer import HamerOptions
 from tracker.structs import Frame, HandPose, TrackedFrame, TrackedHand
 from tracker.temporal.prediction import MAX_LEAD_S, predict_hand
@@ -53,6 +53,14 @@ class HandTracker:
         self._backend = backend or load_pose_backend(self.config.backend, hamer=self.config.hamer)
         self._detector = detector or load_detector(self.config.detector)
         self._tracks = Tracks(self.config.tracks, max_hands=self.config.detector.max_hands)
+
+    def prepare(self, frame: Frame) -> None:
+        """Do ahead what the backend can of a frame that ``process`` will get, or that may be dropped.
+
+        Never needed, and changes no result; call it in the thread that reads the source.
+        """
+        if isinstance(self._backend, PreparesFrames):
+            self._backend.prepare(frame)
 
     def process(self, frame: Frame) -> TrackedFrame:
         """The hands in ``frame``, in metres in its camera's frame."""

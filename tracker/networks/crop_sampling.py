@@ -1,12 +1,13 @@
 """Crops of a picture sampled where the network runs: the same geometry as ``tracker.crops``, in torch.
 
 The host traces a coarse grid of each crop through the lens (``trace``, numpy); the device refines it and
-reads the picture there (``sample``). All shapes are static but the picture's, so a CUDA graph captures it.
+reads the picture there (``sample``). All shapes are static, so a CUDA graph captures it.
 
-A crop that shrinks the picture must average what a sample covers. Each sample is the weighted sum of
-``TAPS`` x ``TAPS`` bilinear ones spread around it: in a virtual camera evenly over the area that the sample
-covers; in an affine crop so as to give the blur of HaMeR's publication, which these crops are there to
-match. A batch in which no crop shrinks the picture is read with one bilinear reading a sample.
+A crop that shrinks the picture must average what a sample covers. Each sample is the mean of four bilinear
+readings around it, in one level of a small pyramid of the picture: the coarsest that does not blur more
+than is wanted, the readings so far apart that the blur's variance is right. In a virtual camera that is
+the variance of the area that a sample covers; in an affine crop that of the blur of HaMeR's publication,
+which these crops are there to match.
 """
 
 from dataclasses import dataclass
@@ -24,19 +25,21 @@ CELL = 8
 """Samples between two nodes of the coarse grid."""
 NODES = CROP_PX // CELL + 2
 """Nodes along a side: one cell more than the crop, for the steps between its last samples."""
-TAPS = 4
-"""Readings along each axis of a sample that must average."""
-SINGLE_TAP = np.array([[0.0], [1.0]], np.float32)
-"""Offset and weight of the only reading of other samples."""
+DENSE_NODES = (NODES - 1) * CELL + 1
+"""Nodes along a side where every sample is one: for crops that reach beyond the lens."""
 FAR_PX = 1e5
-"""Stands for a place beyond the lens: far outside any picture, so cells with such a node are black."""
+"""Stands for a place beyond the lens: far outside any picture, so it is black."""
+_LEVELS = 4
+"""Of the pyramid, the picture itself included; each halves the one before."""
+_GAP_PX = 2
+"""Black between the levels where they lie side by side."""
+_BILINEAR_VARIANCE = 1.0 / 6.0
+"""Of one reading between pixels, in squared pixels, over all places it can have."""
 
 PUBLISHED_OVERSAMPLING = 2.0
 """HaMeR's crops are blurred as if they had twice the samples,"""
 PUBLISHED_THRESHOLD = 1.1
 """and only where even then a sample covers more pixels than this."""
-_GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.hermite_e.hermegauss(TAPS)
-_BOX_NODES = (np.arange(TAPS) + 0.5) / TAPS - 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,24 +47,38 @@ class TracedCrops:
     """Where the samples of a batch of crops lie in the picture."""
 
     nodes_px: Float32Array
-    """(B, 2, NODES, NODES) x and y in the picture of every CELL-th sample, from 0; mirrored where asked."""
-    taps: Float32Array
-    """(B, 2, K) how far from a sample it is read, in samples, and how much each reading counts; K is TAPS, or
-    1 where no crop of the batch needs more."""
+    """(B, 2, N, N) x and y in the picture's pyramid of every CELL-th sample, from 0, mirrored where asked; N
+    is NODES, or DENSE_NODES with every sample a node where a crop of the batch reaches beyond the lens."""
+    reads: Float32Array
+    """(B, 5) how far from a sample, in samples, its readings lie, and the first x, first y, last x and last y
+    of the level that they read."""
 
 
-def trace(crops: list[Crop], mirrored: list[bool]) -> TracedCrops:
-    """The coarse grids of crops of ``CROP_PX`` samples; a mirrored one is seen from right to left."""
-    along = np.arange(NODES, dtype=np.float64) * CELL
+def trace(crops: list[Crop], mirrored: list[bool], picture_size: tuple[int, int]) -> TracedCrops:
+    """The coarse grids of crops of ``CROP_PX`` samples in a picture whose array is (H, W, 3).
+
+    A mirrored crop is seen from right to left.
+    """
+    nodes = _traced_nodes(crops, mirrored, NODES)
+    if not np.isfinite(nodes).all():
+        # A cell with a node beyond the lens has no places to go between: trace each of its samples.
+        nodes = np.nan_to_num(_traced_nodes(crops, mirrored, DENSE_NODES), nan=-FAR_PX)
+    places = level_places(*picture_size)
+    reads = np.empty((len(crops), 5), np.float32)
+    for index, crop in enumerate(crops):
+        distance, level = spread_of(crop)
+        reads[index] = (distance, *places[level])
+        nodes[index] = (nodes[index] + 0.5) / 2**level - 0.5 + np.array(places[level][:2])[:, None, None]
+    return TracedCrops(nodes, reads)
+
+
+def _traced_nodes(crops: list[Crop], mirrored: list[bool], count: int) -> Float32Array:
+    along = np.linspace(0.0, CELL * (NODES - 1), count)
     grid = np.stack(np.meshgrid(along, along), axis=-1)
-    nodes = np.empty((len(crops), 2, NODES, NODES), np.float32)
-    taps = np.empty((len(crops), 2, TAPS), np.float32)
+    nodes = np.empty((len(crops), 2, count, count), np.float32)
     for index, (crop, mirror) in enumerate(zip(crops, mirrored, strict=True)):
-        traced_px = crop.image_from_crop(mirrored_points(grid) if mirror else grid)
-        nodes[index] = np.nan_to_num(traced_px, nan=-FAR_PX).transpose(2, 0, 1)
-        taps[index] = taps_of(crop)
-    spread = taps[:, 0].any()
-    return TracedCrops(nodes, taps if spread else np.tile(SINGLE_TAP, (len(crops), 1, 1)))
+        nodes[index] = crop.image_from_crop(mirrored_points(grid) if mirror else grid).transpose(2, 0, 1)
+    return nodes
 
 
 def mirrored_points(points: FloatArray) -> FloatArray:
@@ -69,16 +86,26 @@ def mirrored_points(points: FloatArray) -> FloatArray:
     return np.asarray((CROP_PX, 0.0) + points * (-1.0, 1.0))
 
 
-def taps_of(crop: Crop) -> FloatArray:
-    """Offsets in samples and weights (2, TAPS) along each axis of the readings that make one sample."""
+def spread_of(crop: Crop) -> tuple[float, int]:
+    """How far from a sample, in samples, its readings lie along each axis, and the level they read.
+
+    A reading in level l blurs by its pixels' own extent and by lying between them: in squared pixels of
+    the picture (4^l - 1) / 12 + 4^l / 6. The readings at -d and d add d^2.
+    """
     covered_px = pixels_per_sample(crop)
+    wanted = wanted_variance_px2(crop, covered_px)
+    level = int(np.clip(np.log2((12.0 * wanted + 1.0) / 3.0) // 2.0, 0, _LEVELS - 1))
+    missing = wanted - ((4.0**level - 1.0) / 12.0 + 4.0**level * _BILINEAR_VARIANCE)
+    return float(np.sqrt(max(missing, 0.0))) / covered_px, level
+
+
+def wanted_variance_px2(crop: Crop, covered_px: float) -> float:
+    """The variance along an axis of what one sample averages, whose neighbours are ``covered_px`` away."""
     if isinstance(crop, AffineCrop):
         shrunk = covered_px / PUBLISHED_OVERSAMPLING
         sigma_px = (shrunk - 1.0) / 2.0 if shrunk > PUBLISHED_THRESHOLD else 0.0
-        return np.stack([_GAUSS_NODES * sigma_px / covered_px, _GAUSS_WEIGHTS / _GAUSS_WEIGHTS.sum()])
-    # A reading already averages over about a pixel, so the rest is spread over that much less.
-    width_px = np.sqrt(max(covered_px**2 - 1.0, 0.0))
-    return np.stack([_BOX_NODES * width_px / covered_px, np.full(TAPS, 1.0 / TAPS)])
+        return sigma_px**2 + _BILINEAR_VARIANCE
+    return max(covered_px**2 / 12.0, _BILINEAR_VARIANCE)
 
 
 def pixels_per_sample(crop: Crop) -> float:
@@ -102,38 +129,76 @@ class CropSampler(nn.Module):
         for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
             self.register_buffer(name, 255.0 * torch.tensor(values)[:, None, None], persistent=False)
 
-    def forward(self, picture: Tensor, nodes_px: Tensor, taps: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, nodes_px: Tensor, reads: Tensor) -> Tensor:
         """Sample crops.
 
         Args:
-            picture: (H, W, 3) uint8 RGB.
-            nodes_px: (B, 2, NODES, NODES), see ``TracedCrops``.
-            taps: (B, 2, K) likewise.
+            picture: (H, W, 3) uint8 RGB, black where it is larger than what was seen.
+            nodes_px: (B, 2, N, N), see ``TracedCrops``.
+            reads: (B, 5) likewise.
 
         Returns:
             (B, 3, 256, 256) float32, ``IMAGE_MEAN`` and ``IMAGE_STD`` undone; black beyond the picture.
         """
-        return (sample(picture, nodes_px, taps) - self.mean) / self.std
+        return (sample(picture, nodes_px, reads) - self.mean) / self.std
 
 
-def sample(picture: Tensor, nodes_px: Tensor, taps: Tensor) -> Tensor:
+def sample(picture: Tensor, nodes_px: Tensor, reads: Tensor) -> Tensor:
     """Crops (B, 3, 256, 256) in 0..255 of a picture (H, W, 3); see ``CropSampler.forward``."""
-    height, width, _ = picture.shape
+    levels = pyramid(picture)
     batch = len(nodes_px)
-    planes = picture.permute(2, 0, 1)[None].float()  # (1, 3, H, W), still pixel by pixel in memory
-    positions = F.interpolate(nodes_px, size=(NODES - 1) * CELL + 1, mode="bilinear", align_corners=True)
+    distance, first, last = reads[:, :1], reads[:, 1:3] - 1.0, reads[:, 3:] + 1.0
+    positions = F.interpolate(nodes_px, size=DENSE_NODES, mode="bilinear", align_corners=True)
     here = positions[:, :, :CROP_PX, :CROP_PX]
-    right = positions[:, :, :CROP_PX, 1 : CROP_PX + 1] - here  # a step of one sample, in pixels
-    down = positions[:, :, 1 : CROP_PX + 1, :CROP_PX] - here
-    offsets, weights = taps.unbind(1)  # each (B, K)
-    readings = offsets.shape[1] ** 2
-    across = offsets[:, None, :, None, None, None] * right[:, None, None]  # (B, 1, K, 2, 256, 256)
-    along = offsets[:, :, None, None, None, None] * down[:, None, None]
-    x, y = (here[:, None, None] + across + along).unbind(3)  # each (B, K, K, 256, 256)
+    right = _steps(positions[:, :, :CROP_PX, 1 : CROP_PX + 1] - here, distance)
+    down = _steps(positions[:, :, 1 : CROP_PX + 1, :CROP_PX] - here, distance)
+    ahead, aside = right + down, right - down
+    corners = torch.stack([here - ahead, here + aside, here - aside, here + ahead], dim=1)
+    # One pixel outside its level all is black, and toward there it fades, as at any edge.
+    corners = corners.clamp(first[:, None, :, None, None], last[:, None, :, None, None])
     # grid_sample counts from -1 at the first pixel's centre to 1 at the last one's.
-    grid = torch.stack([x * (2.0 / max(width - 1, 1)) - 1.0, y * (2.0 / max(height - 1, 1)) - 1.0], dim=-1)
-    grid = grid.view(1, batch * readings * CROP_PX, CROP_PX, 2)
-    read = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    each = read.reshape(3, batch, readings, CROP_PX * CROP_PX)
-    shares = (weights[:, :, None] * weights[:, None, :]).view(1, batch, readings, 1)
-    return (each * shares).sum(2).view(3, batch, CROP_PX, CROP_PX).transpose(0, 1)
+    height, width = levels.shape[2:]
+    x, y = corners.unbind(2)  # each (B, 4, 256, 256)
+    grid = torch.stack([x * (2.0 / (width - 1)) - 1.0, y * (2.0 / (height - 1)) - 1.0], dim=-1)
+    grid = grid.view(1, batch * 4 * CROP_PX, CROP_PX, 2)
+    read = F.grid_sample(levels, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return read.view(3, batch, 4, CROP_PX, CROP_PX).mean(2).transpose(0, 1)
+
+
+def _steps(apart: Tensor, distance: Tensor) -> Tensor:
+    """How far to both sides the readings lie, from where the next samples lie (B, 2, 256, 256).
+
+    Nowhere, where the next sample is beyond the lens.
+    """
+    return torch.where(apart.abs() < FAR_PX / 1000, apart, 0.0) * distance[:, :, None, None]
+
+
+def pyramid(picture: Tensor) -> Tensor:
+    """A picture (H, W, 3) and its means over 2 x 2, 4 x 4 and 8 x 8 pixels, side by side.
+
+    Returns:
+        (1, 3, H', W') float32, the levels where ``level_places`` says, black between them.
+    """
+    places = level_places(picture.shape[0], picture.shape[1])
+    width, height = (max(place[axis] for place in places) + 1 for axis in (2, 3))
+    level = picture.permute(2, 0, 1)[None].float()
+    levels = level.new_zeros(1, 3, height + 1, width + 1)
+    for first_x, first_y, last_x, last_y in places:
+        levels[:, :, first_y : last_y + 1, first_x : last_x + 1] = level
+        level = F.avg_pool2d(level, 2, ceil_mode=True)
+    return levels
+
+
+def level_places(height: int, width: int) -> list[tuple[int, int, int, int]]:
+    """Where the levels of a picture's pyramid lie in it: x and y of the first and of the last pixel of each.
+
+    The picture itself at the upper left, the others on its right, one below the other.
+    """
+    left = top = 0
+    places = []
+    for number in range(_LEVELS):
+        columns, rows = (-(-size // 2**number) for size in (width, height))
+        places.append((left, top, left + columns - 1, top + rows - 1))
+        top = 0 if number == 0 else top + rows + _GAP_PX
+        left = width + _GAP_PX
+    return places

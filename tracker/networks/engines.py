@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tracker.errors import EngineError, MissingDependencyError, UnknownNameError
-from tracker.networks.crop_sampling import CELL, NODES, TAPS, CropSampler
-from tracker.networks.hamer import CROP_PX, Hamer
+from tracker.networks.crop_sampling import CELL, DENSE_NODES, NODES, CropSampler, level_places
+from tracker.networks.hamer import Hamer
 from tracker.networks.picture_reader import PACKED_SIZES, PictureReader, ReadHands, Step, device_of
 
 EngineName = Literal["graph", "inductor", "tensorrt", "eager"]
@@ -100,8 +100,8 @@ def _uncaptured(name: str, hamer: Hamer, folder: Path | None) -> Step:
 class CapturedStep:
     """A step replayed from captured CUDA graphs with static buffers.
 
-    Each batch size has a graph, and one more where crops must average (see ``TracedCrops``). What a call
-    returns is overwritten by the next one of the same shapes.
+    Each batch size has a graph, and one more for crops that reach beyond the lens (see ``TracedCrops``).
+    What a call returns is overwritten by the next one of the same shapes.
     """
 
     def __init__(self, step: Step) -> None:
@@ -109,37 +109,37 @@ class CapturedStep:
         self._graphs: dict[tuple[int, ...], _Graph] = {}
         self._picture: Tensor | None = None
 
-    def __call__(self, picture: Tensor, nodes_px: Tensor, taps: Tensor) -> ReadHands:
+    def __call__(self, picture: Tensor, nodes_px: Tensor, reads: Tensor) -> ReadHands:
         """See ``Step``; ``picture`` must keep its place between calls, or all is captured again."""
         if self._picture is not picture:
             self._graphs.clear()
             self._picture = picture
-        graph = self._graphs.get(taps.shape)
+        graph = self._graphs.get(nodes_px.shape)
         if graph is None:
-            graph = self._graphs[taps.shape] = _Graph(self._step, picture, nodes_px, taps)
-        return graph.replay(nodes_px, taps)
+            graph = self._graphs[nodes_px.shape] = _Graph(self._step, picture, nodes_px, reads)
+        return graph.replay(nodes_px, reads)
 
 
 class _Graph:
     """One captured call."""
 
-    def __init__(self, step: Step, picture: Tensor, nodes_px: Tensor, taps: Tensor) -> None:
+    def __init__(self, step: Step, picture: Tensor, nodes_px: Tensor, reads: Tensor) -> None:
         self._nodes_px = nodes_px.to(picture.device).clone()
-        self._taps = taps.to(picture.device).clone()
+        self._reads = reads.to(picture.device).clone()
         aside = torch.cuda.Stream(picture.device)
         aside.wait_stream(torch.cuda.current_stream(picture.device))
         with torch.cuda.stream(aside):  # libraries choose kernels and compilers compile before the capture
             for _ in range(WARM_UPS):
-                step(picture, self._nodes_px, self._taps)
+                step(picture, self._nodes_px, self._reads)
         torch.cuda.current_stream(picture.device).wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads may use the GPU meanwhile.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._hands = step(picture, self._nodes_px, self._taps)
+            self._hands = step(picture, self._nodes_px, self._reads)
 
-    def replay(self, nodes_px: Tensor, taps: Tensor) -> ReadHands:
+    def replay(self, nodes_px: Tensor, reads: Tensor) -> ReadHands:
         self._nodes_px.copy_(nodes_px, non_blocking=True)
-        self._taps.copy_(taps, non_blocking=True)
+        self._reads.copy_(reads, non_blocking=True)
         self._graph.replay()
         return self._hands
 
@@ -150,8 +150,8 @@ def refuse_if_different(name: str, engine: Step, eager: Step, device: torch.devi
     Raises:
         EngineError: joints differ by more than ``MAX_JOINT_ERROR_MM``; says by how much.
     """
-    for count, taps_a_side in product(BATCH_SIZES, (1, TAPS)):
-        call = seeded_call(count, device, taps_a_side=taps_a_side)
+    for count, nodes in product(BATCH_SIZES, (NODES, DENSE_NODES)):
+        call = seeded_call(count, device, nodes=nodes)
         try:
             difference_mm = joint_difference_mm(engine(*call).packed, eager(*call).packed)
         except torch.OutOfMemoryError:
@@ -166,7 +166,7 @@ def refuse_if_different(name: str, engine: Step, eager: Step, device: torch.devi
             )
 
 
-def seeded_call(count: int, device: torch.device, *, taps_a_side: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+def seeded_call(count: int, device: torch.device, *, nodes: int = NODES) -> tuple[Tensor, Tensor, Tensor]:
     """A picture of blobs and noise, and ``count`` crops of it: what a ``Step`` takes."""
     generator = torch.Generator().manual_seed(count)
     height, width = _CHECK_PICTURE
@@ -174,13 +174,12 @@ def seeded_call(count: int, device: torch.device, *, taps_a_side: int = 1) -> tu
     noise = torch.rand(height, width, 3, generator=generator)
     smooth = blobs.repeat_interleave(32, 0).repeat_interleave(32, 1)
     picture = (255 * (0.8 * smooth + 0.2 * noise)).to(torch.uint8)
-    steps = torch.arange(NODES) * CELL
-    first = 20.0 * torch.arange(1, count + 1)[:, None, None] + torch.zeros(NODES, NODES)
+    steps = torch.linspace(0.0, CELL * (NODES - 1), nodes)
+    first = 20.0 * torch.arange(1, count + 1)[:, None, None] + torch.zeros(nodes, nodes)
     nodes_px = torch.stack([first + steps, first + steps[:, None]], dim=1)
-    taps = torch.full((count, 2, taps_a_side), 1.0 / taps_a_side)
-    taps[:, 0] = torch.linspace(-0.3, 0.3, taps_a_side)
-    assert float(nodes_px[0].max()) < width + CROP_PX
-    return picture.to(device), nodes_px.to(device), taps.to(device)
+    reads = torch.tensor([(0.3, *level_places(height, width)[0])] * count)
+    assert float(nodes_px[0].max()) < width
+    return picture.to(device), nodes_px.to(device), reads.to(device)
 
 
 def joint_difference_mm(packed: Tensor, exact: Tensor) -> float:

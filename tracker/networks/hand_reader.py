@@ -1,7 +1,7 @@
-"""Reads the hands of pictures on a device: uploads, batches, the engine's calls and what comes back.
+"""Reads the hands of pictures on a device: batches, the engine's calls and what comes back.
 
-``begin`` returns as soon as the device has its orders; ``HandsToCome.wait`` waits for the answer. On a GPU
-the picture goes over once, in one copy from pinned memory, and only the packed hands come back.
+``begin`` returns as soon as the device has its orders; ``HandsToCome.wait`` waits for the answer. The
+picture goes over once, ahead of time where ``prepare`` was called, and only the packed hands come back.
 """
 
 import logging
@@ -17,7 +17,8 @@ from tracker.networks.crop_sampling import TracedCrops, trace
 from tracker.networks.engines import BATCH_SIZES, load_engine
 from tracker.networks.hamer import load_hamer
 from tracker.networks.picture_reader import HandReading, Step, unpacked
-from tracker.structs import ImageArray
+from tracker.networks.picture_uploads import PictureUploads
+from tracker.structs import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -38,43 +39,46 @@ class HandsToCome:
 
 
 class HandReader:
-    """Runs one engine on one device; use it from one thread."""
+    """Runs one engine on one device; use it from one thread, but for ``prepare``."""
 
     def __init__(self, engine: Step, device: torch.device) -> None:
         self._engine = engine
         self._device = device
         self._pinned = device.type == "cuda"
         self._most = BATCH_SIZES[-1]
-        self._image: ImageArray | None = None
+        self._uploads = PictureUploads(device)
+        self._frame: Frame | None = None
+        self._seen_size = (0, 0)
         self._picture = torch.empty(0, 0, 3, dtype=torch.uint8)
-        self._staging = self._picture
-        self._uploaded: torch.cuda.Event | None = None
+
+    def prepare(self, frame: Frame) -> None:
+        """Bring a frame's picture to the device before its turn; from any thread."""
+        self._uploads.begin(frame)
 
     @torch.inference_mode()
-    def begin(self, image_rgb: ImageArray, crops: list[Crop], mirrored: list[bool]) -> HandsToCome:
-        """Start reading crops of a picture (H, W, 3), mirrored where asked.
+    def begin(self, frame: Frame, crops: list[Crop], mirrored: list[bool]) -> HandsToCome:
+        """Start reading crops of a frame's picture, mirrored where asked.
 
         Raises:
             EngineError: the GPU's memory does not even hold one hand.
         """
         if not crops:
             return HandsToCome([], None)
-        if image_rgb is not self._image:
-            self._upload(image_rgb)
-        traced = trace(crops, mirrored)
         while True:
             try:
-                return self._begin(traced)
+                if frame is not self._frame:
+                    self._show(frame)
+                return self._begin(trace(crops, mirrored, (self._picture.shape[0], self._picture.shape[1])))
             except torch.OutOfMemoryError as error:
                 self._read_fewer(error)
 
     def _begin(self, traced: TracedCrops) -> HandsToCome:
         parts = []
         for start in range(0, len(traced.nodes_px), self._most):
-            nodes, taps = (
-                self._padded(array[start : start + self._most]) for array in (traced.nodes_px, traced.taps)
+            nodes, reads = (
+                self._padded(array[start : start + self._most]) for array in (traced.nodes_px, traced.reads)
             )
-            packed = self._engine(self._picture, nodes, taps).packed
+            packed = self._engine(self._picture, nodes, reads).packed
             count = min(self._most, len(traced.nodes_px) - start)
             # A captured engine writes its next answer where this one lies; the copy waits in line before it.
             host = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=self._pinned)
@@ -91,19 +95,22 @@ class HandReader:
         filled = torch.from_numpy(np.concatenate([rows, np.repeat(rows[:1], size - len(rows), axis=0)]))
         return filled.pin_memory().to(self._device, non_blocking=True) if self._pinned else filled
 
-    def _upload(self, image_rgb: ImageArray) -> None:
-        """Put a picture where the engine reads it: always the same place while its size stays."""
-        if self._picture.shape != image_rgb.shape:
-            self._picture = torch.empty(image_rgb.shape, dtype=torch.uint8, device=self._device)
-            self._staging = torch.empty(image_rgb.shape, dtype=torch.uint8, pin_memory=self._pinned)
-        if self._uploaded is not None:
-            self._uploaded.synchronize()  # long done; the last copy has left the staging buffer
-        self._staging.numpy()[:] = image_rgb
-        self._picture.copy_(self._staging, non_blocking=True)
-        if self._pinned:
-            self._uploaded = torch.cuda.Event()
-            self._uploaded.record()
-        self._image = image_rgb
+    def _show(self, frame: Frame) -> None:
+        """Put a picture where the engine reads it.
+
+        That place is as large as the largest picture so far and black around a smaller one, so captured
+        graphs serve pictures of all sizes.
+        """
+        picture = self._uploads.take(frame)
+        height, width = picture.shape[:2]
+        room = self._picture.shape
+        if height > room[0] or width > room[1]:
+            shape = (max(height, room[0]), max(width, room[1]), 3)
+            self._picture = torch.zeros(shape, dtype=torch.uint8, device=self._device)
+        elif (height, width) != self._seen_size:
+            self._picture.zero_()
+        self._picture[:height, :width].copy_(picture, non_blocking=True)
+        self._frame, self._seen_size = frame, (height, width)
 
     def _read_fewer(self, error: torch.OutOfMemoryError) -> None:
         if self._most == 1:

@@ -30,7 +30,7 @@ class ReadHands(NamedTuple):
 
 
 Step = Callable[[Tensor, Tensor, Tensor], ReadHands]
-"""A picture (H, W, 3) uint8, nodes and taps of a batch of crops (see ``TracedCrops``) -> its hands."""
+"""A picture (H, W, 3) uint8, nodes and reads of a batch of crops (see ``TracedCrops``) -> its hands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,9 @@ class PictureReader:
         self._sample = CropSampler().to(device_of(hamer)) if sampler is None else sampler
         self._read = hamer if read is None else read
 
-    def __call__(self, picture: Tensor, nodes_px: Tensor, taps: Tensor) -> ReadHands:
+    def __call__(self, picture: Tensor, nodes_px: Tensor, reads: Tensor) -> ReadHands:
         """Read the hands of one picture; see ``Step``."""
-        hands = self._read(self._sample(picture, nodes_px, taps))
+        hands = self._read(self._sample(picture, nodes_px, reads))
         parts = (hands.global_orient, hands.hand_pose, hands.betas, hands.camera, hands.joints_m)
         return ReadHands(torch.cat([part.flatten(1) for part in parts], dim=1), hands.vertices_m)
 

@@ -32,6 +32,15 @@ class StartsEarly(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparesFrames(Protocol):
+    """A backend that can do part of its work before a frame's turn, in the thread that reads the source."""
+
+    def prepare(self, frame: Frame) -> None:
+        """Bring the frame's picture to where it will be read; from any thread, in the order of frames."""
+        ...
+
+
 def load_pose_backend(name: str, *, hamer: HamerOptions | None = None) -> PoseBackend:
     """The pose backend of this name; ``hamer`` is for the one of that name.
 

@@ -22,7 +22,6 @@ from tracker.structs import (
     Frame,
     HandBox,
     HandEstimate,
-    ImageArray,
     ManoParameters,
     ObservedHand,
 )
@@ -70,8 +69,12 @@ class Readings(Protocol):
 class Reader(Protocol):
     """What reads crops: ``tracker.networks.hand_reader.HandReader``."""
 
-    def begin(self, image_rgb: ImageArray, crops: list[Crop], mirrored: list[bool]) -> Readings:
-        """Start reading crops of a picture, mirrored where asked."""
+    def prepare(self, frame: Frame) -> None:
+        """Bring a frame's picture to where it is read before its turn; from any thread."""
+        ...
+
+    def begin(self, frame: Frame, crops: list[Crop], mirrored: list[bool]) -> Readings:
+        """Start reading crops of a frame's picture, mirrored where asked."""
         ...
 
 
@@ -105,6 +108,10 @@ class HamerBackend:
         self._seen: dict[int, _Seen] = {}
         self._started: _Started | None = None
 
+    def prepare(self, frame: Frame) -> None:
+        """Bring the frame's picture to the device before its turn; from any thread."""
+        self._reader.prepare(frame)
+
     def start(self, frame: Frame, regions: Sequence[ExpectedRegion]) -> None:
         """Begin to read the hands of tracks that were seen a frame ago, where they are expected."""
         known = tuple(
@@ -114,7 +121,7 @@ class HamerBackend:
             return
         boxes = [moved_box(self._seen[region.track_id], region.box) for region in known]
         crops = [make_crop(self._crop_kind, box, CROP_SAMPLES, frame.camera) for box in boxes]
-        readings = self._reader.begin(frame.image_rgb, crops, [r.side is Side.LEFT for r in known])
+        readings = self._reader.begin(frame, crops, [r.side is Side.LEFT for r in known])
         self._started = _Started(frame, known, crops, boxes, readings)
 
     def estimate(self, frame: Frame, observed: Sequence[ObservedHand]) -> tuple[HandEstimate, ...]:
@@ -128,7 +135,7 @@ class HamerBackend:
         late = [index for index in range(len(observed)) if index not in kept]
         crops = [make_crop(self._crop_kind, boxes[i], CROP_SAMPLES, frame.camera) for i in late]
         mirrored = [observed[i].side is Side.LEFT for i in late]
-        awaited = self._reader.begin(frame.image_rgb, crops, mirrored)  # given to the device before any wait
+        awaited = self._reader.begin(frame, crops, mirrored)  # given to the device before any wait
         read: dict[int, tuple[HandReading, Crop]] = {}
         if started is not None and kept:
             readings = started.readings.wait()

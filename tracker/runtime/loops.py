@@ -8,10 +8,12 @@ from dataclasses import replace
 from tracker.errors import TrackerError
 from tracker.runtime.latest import ClosedError, Latest
 from tracker.runtime.outputs import Outputs
-from tracker.sources import Source
+from tracker.sources import ReadsAhead, Source
 from tracker.structs import Frame, TrackedFrame
 
 Process = Callable[[Frame], TrackedFrame]
+Prepare = Callable[[Frame], object]
+"""Called with each frame before its turn, in the thread that reads the source."""
 Observer = Callable[[TrackedFrame, float], None]
 """Called after each frame with its result and the seconds it took: from capture when live."""
 
@@ -19,13 +21,19 @@ SOURCE_JOIN_S = 3.0
 """How long a source's thread may take to end after it was told to."""
 
 
-def run_recorded(source: Source, process: Process, outputs: Outputs, observe: Observer) -> None:
+def run_recorded(
+    source: Source, process: Process, outputs: Outputs, observe: Observer, prepare: Prepare | None = None
+) -> None:
     """Every frame, in order, as fast as it goes; the same file gives the same numbers every time.
+
+    ``prepare`` is called where a source reads ahead.
 
     Raises:
         SourceFailedError: the file is damaged; the frames before were sent.
         SinkFailedError: an output broke.
     """
+    if prepare is not None and isinstance(source, ReadsAhead):
+        source.call_when_read(prepare)
     for frame in source:
         start = time.perf_counter()
         tracked = process(frame)
@@ -34,7 +42,9 @@ def run_recorded(source: Source, process: Process, outputs: Outputs, observe: Ob
         observe(tracked, took_s)
 
 
-def run_live(source: Source, process: Process, outputs: Outputs, observe: Observer) -> None:
+def run_live(
+    source: Source, process: Process, outputs: Outputs, observe: Observer, prepare: Prepare | None = None
+) -> None:
     """Always the newest frame; those that come too fast are dropped and counted.
 
     Raises:
@@ -42,7 +52,7 @@ def run_live(source: Source, process: Process, outputs: Outputs, observe: Observ
         SinkFailedError: an output broke.
     """
     mailbox: Latest[Frame] = Latest()
-    reader = _Reader(source, mailbox)
+    reader = _Reader(source, mailbox, prepare)
     reader.start()
     try:
         while True:
@@ -63,15 +73,18 @@ def run_live(source: Source, process: Process, outputs: Outputs, observe: Observ
 class _Reader(threading.Thread):
     """Reads a source into a mailbox until it ends, fails or is closed."""
 
-    def __init__(self, source: Source, mailbox: Latest[Frame]) -> None:
+    def __init__(self, source: Source, mailbox: Latest[Frame], prepare: Prepare | None) -> None:
         super().__init__(name="source", daemon=True)
         self._source = source
         self._mailbox = mailbox
+        self._prepare = prepare
         self.failure: BaseException | None = None
 
     def run(self) -> None:
         try:
             for frame in self._source:
+                if self._prepare is not None:
+                    self._prepare(frame)
                 self._mailbox.put(frame)
         except TrackerError as failure:
             self.failure = failure

@@ -1,9 +1,9 @@
 """Where pictures come from: recorded files, webcams and network streams behind one protocol."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import unquote
 
 from tracker.cameras import Camera, CameraChoice, load_camera
@@ -37,6 +37,18 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the device or file; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A source with a thread of its own that reads frames before they are asked for."""
+
+    def call_when_read(self, prepare: Callable[[Frame], object]) -> None:
+        """Call ``prepare`` with every frame in that thread, before the frame is given.
+
+        To be said before the first frame is asked for.
+        """
         ...
 
 

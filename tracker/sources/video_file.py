@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +59,7 @@ class VideoFile:
     ) -> None:
         self.name = str(path)
         self._max_frames = max_frames
+        self._prepare: Callable[[Frame], object] | None = None
         self._closing = threading.RLock()
         self._container = _open(Path(path))
         try:
@@ -82,6 +83,10 @@ class VideoFile:
         finally:
             self.close()
 
+    def call_when_read(self, prepare: Callable[[Frame], object]) -> None:
+        """Call ``prepare`` with every frame in the thread that reads ahead; see ``ReadsAhead``."""
+        self._prepare = prepare
+
     def close(self) -> None:
         """End the iteration and release the file; safe to call twice and from another thread."""
         with self._closing:  # PyAV lets go of the interpreter while it frees; two at once would free twice
@@ -98,7 +103,10 @@ class VideoFile:
                 return
             time_s = _presentation_time_s(picture, None if index == 0 else time_s, interval_s)
             image, camera = self._upright.convert(picture)
-            yield Frame(index=index, capture_time_s=time_s, image_rgb=image, camera=camera)
+            frame = Frame(index=index, capture_time_s=time_s, image_rgb=image, camera=camera)
+            if self._prepare is not None:
+                self._prepare(frame)
+            yield frame
         shortfall = _shortfall(self._container, self._stream, time_s + interval_s)
         if shortfall is not None:
             raise SourceFailedError(
