@@ -103,7 +103,20 @@ def test_joints_and_turns_and_points_spread_and_last_as_configured() -> None:
     assert turn == pytest.approx(np.sqrt(7.0**2 - 4.0**2), rel=0.06)
     assert lasting(draw.turn_rad, 5) == pytest.approx(np.exp(-1), abs=0.08)
     assert draw.points_box.std() == pytest.approx(config.points_box_share, rel=0.03)
-    assert lasting(draw.points_box, 1) == pytest.approx(0.5 * np.exp(-1 / 5), abs=0.03)
+    assert lasting(draw.points_box, 1) == pytest.approx(0.9 * np.exp(-1 / 5), abs=0.03)
+
+
+def test_fingers_share_errors_and_sizes_wobble_as_configured() -> None:
+    config = NoiseConfig(joints_finger_share=0.6, size_wobble=0.08)
+    draw = draw_noise(np.random.default_rng(0), config, 4000)
+    tip, middle, next_tip = draw.joints_m[:, 8], draw.joints_m[:, 6], draw.joints_m[:, 12]
+    assert np.corrcoef(tip.ravel(), middle.ravel())[0, 1] == pytest.approx(0.6, abs=0.05)
+    assert np.corrcoef(tip.ravel(), next_tip.ravel())[0, 1] == pytest.approx(0.0, abs=0.08)
+    assert draw.joints_m[:, 1:].std() == pytest.approx(config.joints_m, rel=0.03)
+    assert np.log(draw.size_factor).std() == pytest.approx(0.08, rel=0.1)
+    tracks = simulate(replace(SMALL, noise=replace(NO_NOISE, size_wobble=0.08)), 0)
+    sizes = [bone_lengths(e.joints_from_wrist_m).sum() for e in tracks[0].estimates]
+    assert 0.01 < np.std(sizes) / np.mean(sizes) < 0.2
 
 
 def test_a_lean_lasts_a_track_and_lies_across_the_ray() -> None:
