@@ -1,96 +1,176 @@
-"""Keep a placed hand still without making it late: One Euro filters in the terms in which a camera errs.
+"""Keep a placed hand still without making it late, in the terms in which a camera errs.
 
-Range (distance along the ray) is 5 to 10 times noisier than bearing, so the two are filtered apart; the
-hand's own shape about its palm is filtered third.
-
-One Euro (Casiez et al. 2012): x_hat += alpha (x - x_hat), alpha = r / (r + 1), r = 2 pi fc dt,
-fc = min_cutoff + beta |speed|; the speed is itself low-passed at ``SPEED_CUTOFF_HZ``.
+Range (distance along the ray) is 5 to 10 times noisier than bearing, so the two are filtered apart: bearing
+by a Kalman filter that knows velocity, range by a low-pass that opens when the hand moves across its ray.
+How the hand is turned and bent is filtered third: where it was fitted as a kinematic hand as a rotation and
+joint angles, so that bones keep their length; else as joints about the palm.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tracker.joints import FINGER_MCPS, WRIST, FloatArray, camera_from_wrist
+from tracker.joints import FINGER_MCPS, WRIST, FloatArray, Side, camera_from_wrist
+from tracker.kinematic_hand import HandShape, KinematicPose, joints
 from tracker.structs import HandPose
+from tracker.temporal.filters import (
+    DirectionFilter,
+    DirectionParameters,
+    OneEuro,
+    OneEuroParameters,
+    RangeFilter,
+    RangeParameters,
+    RotationOneEuro,
+    smoothing_factor,
+)
 
-SPEED_CUTOFF_HZ = 1.0
 VELOCITY_CUTOFF_HZ = 5.0
-"""Low-pass of the published velocity."""
-PALM = (WRIST, *FINGER_MCPS)
-
-
-@dataclass(frozen=True)
-class OneEuroParameters:
-    """How much one quantity is smoothed."""
-
-    min_cutoff_hz: float
-    """Cutoff at rest: lower is stiller."""
-    beta_s_per_m: float
-    """Rise of the cutoff in Hz per m/s: higher is less late in motion."""
+"""Low-pass of the published velocity along the ray and about the palm."""
+RESET_GAP_S = 0.25
+"""After a pause this long nothing is known any more of how the hand moved."""
+MAX_STEP_M = 0.25
+"""A published hand moves at most so far between two frames, whatever was measured: 7.5 m/s at 30 frames/s."""
+PALM = [WRIST, *FINGER_MCPS]
 
 
 @dataclass(frozen=True)
 class SmoothingConfig:
-    """Parameters of the three filters of a hand."""
+    """Parameters of the filters of a hand."""
 
-    bearing: OneEuroParameters = field(default=OneEuroParameters(2.0, 40.0))
-    range: OneEuroParameters = field(default=OneEuroParameters(0.5, 15.0))
-    shape: OneEuroParameters = field(default=OneEuroParameters(1.5, 20.0))
-
-
-class OneEuro:
-    """Filters arrays of one shape; the last axis is a vector whose length is its speed's."""
-
-    def __init__(self, parameters: OneEuroParameters) -> None:
-        self._parameters = parameters
-        self._value: FloatArray | None = None
-        self._raw: FloatArray | None = None
-        self._slope: FloatArray | None = None
-
-    def __call__(self, value: FloatArray, dt_s: float, *, metres_per_unit: float = 1.0) -> FloatArray:
-        """The filtered value after ``dt_s`` seconds; the first value passes unchanged."""
-        if self._value is None or self._raw is None or self._slope is None:
-            self._value, self._raw, self._slope = value, value, np.zeros_like(value)
-            return value
-        if dt_s <= 0:
-            return self._value
-        self._slope = self._slope + _alpha(SPEED_CUTOFF_HZ, dt_s) * ((value - self._raw) / dt_s - self._slope)
-        self._raw = value
-        speed = np.linalg.norm(self._slope, axis=-1, keepdims=True) * metres_per_unit
-        cutoff = self._parameters.min_cutoff_hz + self._parameters.beta_s_per_m * speed
-        self._value = self._value + _alpha(cutoff, dt_s) * (value - self._value)
-        return self._value
+    bearing: DirectionParameters = field(default_factory=DirectionParameters)
+    range: RangeParameters = field(default_factory=RangeParameters)
+    rotation: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0))
+    angles: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0))
+    joints: OneEuroParameters = field(default=OneEuroParameters(1.5, 20.0))
+    """Of joints about the palm, for hands without angles."""
 
 
 class HandFilter:
     """Smooths the poses of one track and gives their velocity."""
 
     def __init__(self, config: SmoothingConfig) -> None:
-        self._bearing = OneEuro(config.bearing)
-        self._range = OneEuro(config.range)
-        self._shape = OneEuro(config.shape)
-        self._joints_m: FloatArray | None = None
-        self._velocity_m_per_s: FloatArray = np.zeros((1, 3))
+        self._config = config
+        self._shown_m: FloatArray | None = None
+        """(3,) where the palm was last published."""
+        self._start()
+
+    def _start(self) -> None:
+        """Forget all motion, but not where the hand was shown."""
+        self._side: Side | None = None
+        self._bearing = DirectionFilter(self._config.bearing)
+        self._range = RangeFilter(self._config.range)
+        self._bend: _BendFilter | _JointsFilter | None = None
+        self._palm_m: FloatArray | None = None
+        self._from_palm_m: FloatArray = np.zeros((1, 3))
+        self._range_speed = 0.0
+        self._turning_m_per_s: FloatArray = np.zeros((1, 3))
 
     def __call__(self, pose: HandPose, dt_s: float) -> tuple[HandPose, FloatArray]:
-        """The smoothed pose and its joints' velocity (21, 3) in m/s, ``dt_s`` after the last one."""
-        center = pose.joints_in_camera_m[list(PALM)].mean(axis=0)
-        distance = float(np.linalg.norm(center))
-        bearing = self._bearing(center / distance, dt_s, metres_per_unit=distance)
-        bearing = bearing / np.linalg.norm(bearing)
-        smooth_distance = self._range(np.array([distance]), dt_s)
-        joints = bearing * smooth_distance + self._shape(pose.joints_in_camera_m - center, dt_s)
-        if self._joints_m is None:
-            self._velocity_m_per_s = np.zeros_like(joints)
+        """The smoothed pose and its joints' velocity (21, 3) in m/s, ``dt_s`` after the last one.
+
+        A long pause, another side (its joints have other places) or a hand that is a kinematic one no more
+        start the filter again.
+        """
+        kind = _JointsFilter if pose.kinematics is None or pose.shape is None else _BendFilter
+        if pose.side is not self._side or dt_s > RESET_GAP_S or not isinstance(self._bend, kind):
+            self._start()
+            self._side, self._bend = pose.side, kind(self._config)
+        palm_m = self._place(pose, dt_s)
+        from_palm_m = self._bend(pose, dt_s)
+        velocity = self._move(palm_m, from_palm_m, dt_s)
+        joints_m = palm_m + from_palm_m
+        smoothed = self._bend.pose_of(pose, joints_m)
+        self._shown_m = palm_m
+        return smoothed, velocity
+
+    def coast(self, pose: HandPose, offset_m: FloatArray) -> HandPose:
+        """The last pose moved on by (3,) while its hand is not seen."""
+        joints_m = pose.joints_in_camera_m + offset_m
+        self._shown_m = joints_m[PALM].mean(axis=0)
+        kinematics = pose.kinematics
+        if kinematics is not None:
+            kinematics = replace(kinematics, wrist_in_camera_m=kinematics.wrist_in_camera_m + offset_m)
+        return replace(pose, joints_in_camera_m=joints_m, kinematics=kinematics)
+
+    def _place(self, pose: HandPose, dt_s: float) -> FloatArray:
+        """Where the palm is (3,), bearing and range filtered apart."""
+        center = pose.joints_in_camera_m[PALM].mean(axis=0)
+        distance_m = math.sqrt(float(center @ center))
+        ray = center / distance_m
+        along = float(ray @ pose.covariance_m2 @ ray)
+        across_m2 = max(0.5 * (float(pose.covariance_m2.trace()) - along), 0.0)
+        bearing = self._bearing(ray, dt_s, distance_m, across_m2)
+        speed = distance_m * math.sqrt(float(self._bearing.velocity_per_s @ self._bearing.velocity_per_s))
+        palm_m = bearing * self._range(distance_m, dt_s, speed)
+        if self._shown_m is None:
+            return palm_m
+        step = palm_m - self._shown_m
+        length_m = math.sqrt(float(step @ step))
+        return np.asarray(self._shown_m + step * min(1.0, MAX_STEP_M / max(length_m, 1e-9)))
+
+    def _move(self, palm_m: FloatArray, from_palm_m: FloatArray, dt_s: float) -> FloatArray:
+        """The joints' velocity (21, 3) at a palm (3,) and joints about it (21, 3), which are remembered."""
+        distance_m = math.sqrt(float(palm_m @ palm_m))
+        ray = palm_m / distance_m
+        if self._palm_m is None:
+            self._turning_m_per_s = np.zeros_like(from_palm_m)
         elif dt_s > 0:
-            change = (joints - self._joints_m) / dt_s - self._velocity_m_per_s
-            self._velocity_m_per_s = self._velocity_m_per_s + _alpha(VELOCITY_CUTOFF_HZ, dt_s) * change
-        self._joints_m = joints
-        rotation = camera_from_wrist(joints, pose.side)
-        return replace(pose, joints_in_camera_m=joints, camera_from_wrist=rotation), self._velocity_m_per_s
+            share = smoothing_factor(VELOCITY_CUTOFF_HZ, dt_s)
+            receding = (distance_m - math.sqrt(float(self._palm_m @ self._palm_m))) / dt_s
+            self._range_speed += share * (receding - self._range_speed)
+            turning = (from_palm_m - self._from_palm_m) / dt_s
+            self._turning_m_per_s = self._turning_m_per_s + share * (turning - self._turning_m_per_s)
+        if self._palm_m is None or dt_s > 0:
+            self._palm_m, self._from_palm_m = palm_m, from_palm_m
+        moving_m_per_s = distance_m * self._bearing.velocity_per_s + self._range_speed * ray
+        return np.asarray(moving_m_per_s + self._turning_m_per_s)
 
 
-def _alpha(cutoff_hz: FloatArray | float, dt_s: float) -> FloatArray:
-    ratio = 2.0 * np.pi * np.asarray(cutoff_hz) * dt_s
-    return np.asarray(ratio / (ratio + 1.0))
+class _JointsFilter:
+    """Smooths joints about the palm."""
+
+    def __init__(self, config: SmoothingConfig) -> None:
+        self._joints = OneEuro(config.joints)
+
+    def __call__(self, pose: HandPose, dt_s: float) -> FloatArray:
+        """Joints (21, 3) about the palm's centre."""
+        from_palm_m = pose.joints_in_camera_m - pose.joints_in_camera_m[PALM].mean(axis=0)
+        smooth_m = self._joints(from_palm_m, dt_s)
+        # Joints are filtered at their own speeds, which takes them off the palm's centre.
+        return np.asarray(smooth_m - smooth_m[PALM].mean(axis=0))
+
+    def pose_of(self, pose: HandPose, joints_m: FloatArray) -> HandPose:
+        """The pose with smoothed joints (21, 3)."""
+        rotation = camera_from_wrist(joints_m, pose.side)
+        return replace(pose, joints_in_camera_m=joints_m, camera_from_wrist=rotation)
+
+
+class _BendFilter:
+    """Smooths a hand's rotation and joint angles."""
+
+    def __init__(self, config: SmoothingConfig) -> None:
+        self._rotation_filter = RotationOneEuro(config.rotation)
+        self._angles_filter = OneEuro(config.angles)
+        self._kinematics: KinematicPose | None = None
+
+    def __call__(self, pose: HandPose, dt_s: float) -> FloatArray:
+        """Joints (21, 3) about the palm's centre."""
+        fitted, shape = pose.kinematics, pose.shape
+        assert fitted is not None and isinstance(shape, HandShape)
+        rotation = self._rotation_filter(fitted.camera_from_wrist, dt_s)
+        angles = self._angles_filter(fitted.angles_rad[..., None], dt_s)[..., 0]
+        self._kinematics = KinematicPose(np.zeros(3), rotation, angles)
+        from_wrist_m = joints(shape, self._kinematics, pose.side)
+        return np.asarray(from_wrist_m - from_wrist_m[PALM].mean(axis=0))
+
+    def pose_of(self, pose: HandPose, joints_m: FloatArray) -> HandPose:
+        """The pose with smoothed joints (21, 3) and the angles that made them."""
+        assert self._kinematics is not None
+        kinematics = replace(self._kinematics, wrist_in_camera_m=joints_m[WRIST])
+        return replace(
+            pose,
+            joints_in_camera_m=joints_m,
+            camera_from_wrist=kinematics.camera_from_wrist,
+            kinematics=kinematics,
+        )

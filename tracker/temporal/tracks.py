@@ -53,9 +53,7 @@ class Track:
         self.presence = detection.presence
         self.hand: TrackedHand | None = None
         self._sizes: deque[float] = deque(maxlen=config.size_memory)
-        self._smoothing = config.smoothing
         self._filter = HandFilter(config.smoothing)
-        self._filtered_side: Side | None = None
 
     @property
     def side(self) -> Side:
@@ -84,10 +82,7 @@ class Track:
         return float(np.median(self._sizes)) / size if size > 0 else 1.0
 
     def place(self, pose: HandPose, time_s: float) -> None:
-        """Smooth a placed pose; a changed side starts the filter again, since the joints swap places."""
-        if self._filtered_side is not pose.side:
-            self._filter = HandFilter(self._smoothing)
-            self._filtered_side = pose.side
+        """Smooth a placed pose."""
         smoothed, velocity = self._filter(pose, time_s - self.seen_at_s)
         self.seen_at_s = time_s
         self.hand = TrackedHand(
@@ -111,12 +106,11 @@ class Track:
         # A velocity that fades with e^(-t / memory) carries the hand memory (1 - e^(-t / memory)) of it.
         reach_s = memory_s * (1.0 - np.exp(-unseen_s / memory_s))
         velocity = self.hand.velocity_m_per_s.mean(axis=0)
-        joints = self.hand.pose.joints_in_camera_m + reach_s * velocity
         return replace(
             self.hand,
             score=self.presence * max(1.0 - unseen_s / (2 * memory_s), 0.0),
             unseen_s=unseen_s,
-            pose=replace(self.hand.pose, joints_in_camera_m=joints),
+            pose=self._filter.coast(self.hand.pose, reach_s * velocity),
             velocity_m_per_s=self.hand.velocity_m_per_s * (1.0 - reach_s / memory_s),
         )
 
