@@ -29,6 +29,7 @@ from tracker.research.evaluation.simulate_paths import (
 from tracker.research.evaluation.simulate_solvers import (
     FILTERS,
     SOLVERS,
+    TRACKER,
     SimulatedTrack,
     closed_form,
     known_size,
@@ -290,11 +291,22 @@ def test_a_frame_that_cannot_be_placed_is_counted_and_left_out() -> None:
     track = simulate(replace(SMALL, tracks=1), 0)[0]
     blind = replace(track.estimates[3], joint_scores=np.zeros(21))
     track = replace(track, estimates=(*track.estimates[:3], blind, *track.estimates[4:]))
-    for solver in SOLVERS.values():
+    assert compare([track], SOLVERS, {}, TRACKER)[TRACKER].placed_share == 1.0  # it coasts
+    for solver in (solver for name, solver in SOLVERS.items() if name != TRACKER):
         row = compare([track], {"closed form": solver}, FILTERS, "closed form")
         for figure in row.values():
             assert figure.placed_share == pytest.approx(23 / 24)
             assert np.isfinite(figure.camera_mm)
+
+
+def test_the_tracker_s_own_rows_are_those_of_its_stages() -> None:
+    tracks = simulate(SMALL, 0)
+    rows = compare(tracks, SOLVERS, FILTERS, "tracker, unsmoothed")
+    behind, whole = rows["tracker, unsmoothed > tracker's own"], rows["tracker"]
+    assert whole.camera_mm == pytest.approx(behind.camera_mm)
+    assert whole.placed_share == 1.0
+    # Tracks that lost their hand would start their filters again and be no smoother than what they are given.
+    assert whole.acceleration_error_mm_s2 < 0.7 * rows["tracker, unsmoothed"].acceleration_error_mm_s2
 
 
 def own_filter(poses: list, times_s: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ from tracker.research.evaluation.simulate_solvers import (
     BASELINE,
     FILTERS,
     SOLVERS,
+    TRACKER,
     Filter,
     Poses,
     SimulatedTrack,
@@ -107,7 +108,8 @@ def compare(
     for name, solver in solvers.items():
         solved = [timed(partial(solver, track), len(track.times_s)) for track in tracks]
         poses, solver_s = [p for p, _ in solved], float(np.mean([s for _, s in solved]))
-        rows[name] = _figures(tracks, [without_filter(p) for p in poses], poses, solver_s)
+        unsmoothed = poses if name != TRACKER else None  # covariances are those of the poses before smoothing
+        rows[name] = _figures(tracks, [without_filter(p) for p in poses], unsmoothed, solver_s)
         for label, smooth in filters.items() if name == filtered_solver else ():
             kept = [
                 timed(partial(smooth, p, track.times_s), len(p))
@@ -137,7 +139,7 @@ class SimulateCommand:
     seed: int = 0
     network: str | None = None
     """A named set of errors in place of the noise options: stated (their defaults), measured, exact."""
-    filter_behind: str = "closed form, median size"
+    filter_behind: str = "tracker, unsmoothed"
     """The solver whose poses the filters take."""
     filters: tuple[str, ...] = ()
     """More filters, each as module:callable; it takes the poses of a track, None where there is none, and

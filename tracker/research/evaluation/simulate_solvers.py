@@ -2,20 +2,21 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from tracker.cameras import Camera
+from tracker.detect.landmarks import box_around
 from tracker.errors import PlacementError
 from tracker.joints import FloatArray, Side, bone_lengths
-from tracker.placement import place_hand
+from tracker.placement import place_hand, place_hands
 from tracker.rotations import rotation_between
-from tracker.structs import HandBox, HandDetection, HandEstimate, HandPose, ObservedHand
+from tracker.structs import Frame, HandDetection, HandEstimate, HandPose
 from tracker.temporal.smoothing import HandFilter, SmoothingConfig
-from tracker.temporal.tracks import TracksConfig
+from tracker.temporal.tracks import Tracks, TracksConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +34,16 @@ class SimulatedTrack:
     """(T, 21, 3) the truth in the camera frame."""
     estimates: tuple[HandEstimate, ...]
 
-    def observed(self, frame: int, hand_scale: float = 1.0) -> ObservedHand:
-        """What the stages know of the hand besides the estimate."""
+    def detection(self, frame: int, expected_track_id: int | None = None) -> HandDetection:
+        """The hand as detection hands it on."""
         estimate = self.estimates[frame]
-        low, high = estimate.joints_px.min(axis=0), estimate.joints_px.max(axis=0)
-        box = HandBox((low + high) / 2, float((high - low).max()), 0.0)
-        p_right = 0.99 if self.side is Side.RIGHT else 0.01
-        detection = HandDetection(box, p_right=p_right, presence=0.9, estimate=estimate)
-        return ObservedHand(self.track_id, self.side, detection, hand_scale=hand_scale)
+        return HandDetection(
+            box_around(estimate.joints_px),
+            p_right=0.99 if self.side is Side.RIGHT else 0.01,
+            presence=0.9,
+            estimate=estimate,
+            expected_track_id=expected_track_id,
+        )
 
 
 Result = TypeVar("Result")
@@ -76,6 +79,31 @@ def weak_perspective(track: SimulatedTrack) -> Poses:
     return [_weakly_placed(estimate, track.camera) for estimate in track.estimates]
 
 
+def tracker_places(track: SimulatedTrack) -> Poses:
+    """What the tracker does with the estimates of a hand, before smoothing."""
+    return [pose for pose, _ in _tracked(track, TracksConfig())]
+
+
+def tracker_publishes(track: SimulatedTrack) -> Poses:
+    """What the tracker makes of the estimates in the end, smoothing and coasting included."""
+    return [pose for _, pose in _tracked(track, TracksConfig())]
+
+
+def _tracked(
+    track: SimulatedTrack, config: TracksConfig
+) -> Iterator[tuple[HandPose | None, HandPose | None]]:
+    """Each frame's placed and published pose: the stages of ``HandTracker.process`` after the networks."""
+    tracks = Tracks(config, max_hands=1)
+    black = np.zeros((track.camera.height, track.camera.width, 3), np.uint8)
+    for index, (estimate, time_s) in enumerate(zip(track.estimates, track.times_s.tolist(), strict=True)):
+        regions = tracks.expected_regions(Frame(index, time_s, black, track.camera))
+        detection = track.detection(index, regions[0].track_id if regions else None)
+        observed = tracks.sized(tracks.assign([detection], time_s), [estimate])
+        poses = place_hands([estimate], observed, track.camera)
+        hands = tracks.update(observed, poses, time_s)
+        yield poses[0], hands[0].pose if hands else None
+
+
 def _placed(estimate: HandEstimate, camera: Camera, hand_scale: float) -> HandPose | None:
     try:
         return place_hand(estimate, camera, hand_scale=hand_scale)
@@ -98,11 +126,14 @@ def _weakly_placed(estimate: HandEstimate, camera: Camera) -> HandPose | None:
     return replace(pose, joints_in_camera_m=as_if_ahead_m + np.append(xy_m, depth_m))
 
 
+TRACKER = "tracker"
 SOLVERS: dict[str, Solver] = {
     "weak perspective": weak_perspective,
     "closed form": closed_form,
     "closed form, median size": median_size,
     "closed form, known size": known_size,
+    "tracker, unsmoothed": tracker_places,
+    TRACKER: tracker_publishes,
 }
 BASELINE = "closed form"
 
