@@ -39,7 +39,7 @@ class Scene:
         return self.take(time_s, seen)
 
     def take(self, time_s: float, detections: Sequence[HandDetection]) -> tuple[TrackedHand, ...]:
-        observed = self.tracks.assign(detections, time_s)
+        observed = self.tracks.assign(detections, frame_at(time_s))
         estimates = [dataclasses.replace(hand.detection.estimate, side=hand.side) for hand in observed]
         return self.tracks.update(observed, place_hands(estimates, observed, CAMERA), time_s)
 
@@ -226,7 +226,7 @@ def test_a_hands_size_is_the_median_of_what_was_seen_of_it() -> None:
         larger = detection.estimate.joints_from_wrist_m * scale
         estimate = dataclasses.replace(detection.estimate, joints_from_wrist_m=larger)
         tracks.expected_regions(frame_at(index / 30))
-        observed = tracks.assign([dataclasses.replace(detection, estimate=estimate)], index / 30)
+        observed = tracks.assign([dataclasses.replace(detection, estimate=estimate)], frame_at(index / 30))
         (hand,) = tracks.sized(observed, [estimate])
         tracks.update([hand], [place_hand(estimate, CAMERA)], index / 30)
         return hand

@@ -73,7 +73,7 @@ class HandTracker:
         with timer.stage("detect"):
             detections = self._detector.detect(frame, regions)
             # Identity and side are decided here: before any crop that depends on the side.
-            observed = self._tracks.assign(detections, frame.capture_time_s)
+            observed = self._tracks.assign(detections, frame)
         with timer.stage("pose"):
             estimates = self._backend.estimate(frame, observed)
             observed = self._tracks.sized(observed, estimates)

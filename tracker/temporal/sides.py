@@ -1,26 +1,44 @@
 """Which side a hand is, decided per track from all that was seen of it so far.
 
-Each frame adds two log-odds of being a right hand: the network's P(right), clipped, and which way the hand
-leans in the picture, since a forearm comes from its own side. Old frames are forgotten slowly, so that a
-wrong start is unlearnt. Two live hands of one wearer are one left and one right, so what speaks for one
-speaks against the other. A side once decided changes only when the evidence against it passes a threshold:
-no flicker.
+Each frame adds two log-odds of being a right hand: the network's P(right), and where the hand's elbow must
+be, since in a first-person view the left forearm comes from the left of the camera and the right one from
+its right. Old frames are forgotten slowly, so that a wrong start is unlearnt. Two live hands of one wearer
+are one left and one right, so what speaks for one speaks against the other. A side once decided changes
+only when the evidence against it passes a threshold: no flicker.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-from tracker.joints import Side
+import numpy as np
+
+from tracker.cameras import Camera
+from tracker.joints import FINGER_MCPS, WRIST, Side
+from tracker.structs import HandEstimate
+
+View = Literal["first-person", "any"]
+FOREARM_M = 0.25
+"""From wrist to elbow, an adult's."""
+_PALM = [WRIST, *FINGER_MCPS]
 
 
 @dataclass(frozen=True)
 class SideConfig:
     """How a track's side is decided."""
 
+    view: View = "first-person"
+    """Whose hands are seen: first-person, those of whoever wears or holds the camera; any, also those of people
+    in front of it (a webcam): then the network alone decides."""
+    network_trust: float = 0.6
+    """Factor on the network's log-odds. In first-person clips it was sure of the wrong side for seconds."""
     max_network_step: float = 2.0
     """The network's log-odds of one frame are clipped to this."""
-    lean_step: float = 3.0
-    """Log-odds of one frame for a hand that points straight to one side."""
+    elbow_step_per_m: float = 14.0
+    """Log-odds of one frame for each metre that the elbow lies to the right of the camera. Elbows about
+    0.28 m to their side with a spread of 0.2 m give 2 * 0.28 / 0.2^2; measured spreads are below 0.1."""
+    max_elbow_step: float = 3.5
+    """The elbow's log-odds of one frame are clipped to this."""
     memory_frames: float = 20.0
     """Frames after which what was seen counts for e times less."""
     switch_evidence: float = 6.0
@@ -32,33 +50,43 @@ class SideConfig:
 class SideEvidence:
     """Log-odds that one track is a right hand, and the side they decided."""
 
-    def __init__(self, config: SideConfig, p_right: float) -> None:
+    def __init__(self, config: SideConfig) -> None:
         self._config = config
-        self._step = 0.0
+        self._step: float | None = None
+        self._decided = False
         self.log_odds = 0.0
-        self.side = Side.RIGHT if p_right >= 0.5 else Side.LEFT
+        self.side = Side.RIGHT
 
-    def see(self, p_right: float, rotation_rad: float) -> None:
+    def see(self, p_right: float, elbow_right_m: float | None) -> None:
         """Take what one more frame says of this hand alone; ``decide_sides`` adds it up.
 
         Args:
             p_right: the network's probability of a right hand.
-            rotation_rad: the hand's turn in the picture, clockwise from pointing up.
+            elbow_right_m: how far to the right of the camera the hand's elbow lies, None where unknown.
         """
-        limit = self._config.max_network_step
-        network = min(max(_log_odds(p_right), -limit), limit)
-        self._step = network - self._config.lean_step * math.sin(rotation_rad)
+        config = self._config
+        step = _clipped(config.network_trust * _log_odds(p_right), config.max_network_step)
+        if config.view == "first-person" and elbow_right_m is not None:
+            step += _clipped(config.elbow_step_per_m * elbow_right_m, config.max_elbow_step)
+        self._step = step
 
     def take_step(self) -> float:
         """The log-odds of this frame, once; 0 for a hand that was not seen."""
-        step, self._step = self._step, 0.0
-        return step
+        step, self._step = self._step, None
+        return step or 0.0
 
     def add(self, step: float) -> None:
         """Add this frame's log-odds to the faded old ones; change a side that they speak clearly against."""
         self.log_odds = math.exp(-1 / self._config.memory_frames) * self.log_odds + step
-        if self.log_odds * (1.0 if self.side is Side.RIGHT else -1.0) < -self._config.switch_evidence:
+        against = self.log_odds * (-1.0 if self.side is Side.RIGHT else 1.0)
+        if against > (self._config.switch_evidence if self._decided else 0.0):
             self.side = self.side.other
+        self._decided = True
+
+    @property
+    def probability(self) -> float:
+        """How sure the side is, in [0, 1]; below a half while evidence against it gathers."""
+        return 1.0 / (1.0 + math.exp(-self.log_odds if self.side is Side.RIGHT else self.log_odds))
 
 
 def decide_sides(hands: list[SideEvidence], config: SideConfig) -> None:
@@ -79,6 +107,33 @@ def decide_sides(hands: list[SideEvidence], config: SideConfig) -> None:
     if first.side is second.side:
         first.side = Side.RIGHT if first.log_odds >= second.log_odds else Side.LEFT
         second.side = first.side.other
+
+
+def elbow_right_m(estimate: HandEstimate, camera: Camera) -> float | None:
+    """How far to the right of the camera the elbow of a hand lies, in metres; None where it cannot be told.
+
+    The palm's size in metres over its size as an angle gives its distance, weak perspective about the palm's
+    own ray; the elbow lies a forearm's length behind the wrist, where the hand points away from. Rough, but
+    needed before anything is placed.
+    """
+    rays = camera.unproject(estimate.joints_px[_PALM])
+    palm_m = estimate.joints_from_wrist_m[_PALM]
+    toward = rays.mean(axis=0)
+    offsets_m = palm_m - palm_m.mean(axis=0)
+    offsets_m = offsets_m - np.outer(offsets_m @ toward, toward) / max(float(toward @ toward), 1e-9)
+    spread = float(((rays - toward) ** 2).sum())
+    if not spread > 1e-12:  # also where a ray is missing
+        return None
+    distance_m = math.sqrt(float((offsets_m**2).sum()) / spread)
+    knuckles_m = palm_m[1:].mean(axis=0)
+    length_m = float(np.linalg.norm(knuckles_m))
+    if length_m < 1e-6:
+        return None
+    return float(rays[0, 0]) * distance_m - FOREARM_M * float(knuckles_m[0]) / length_m
+
+
+def _clipped(value: float, limit: float) -> float:
+    return min(max(value, -limit), limit)
 
 
 def _log_odds(probability: float) -> float:

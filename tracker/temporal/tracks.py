@@ -18,7 +18,7 @@ from tracker.structs import (
     ObservedHand,
     TrackedHand,
 )
-from tracker.temporal.sides import SideConfig, SideEvidence, decide_sides
+from tracker.temporal.sides import SideConfig, SideEvidence, decide_sides, elbow_right_m
 from tracker.temporal.smoothing import HandFilter, SmoothingConfig
 
 
@@ -46,7 +46,7 @@ class Track:
 
     def __init__(self, track_id: int, detection: HandDetection, time_s: float, config: TracksConfig) -> None:
         self.track_id = track_id
-        self.side_evidence = SideEvidence(config.sides, detection.p_right)
+        self.side_evidence = SideEvidence(config.sides)
         self.box = detection.box
         self.box_velocity_px_per_s: FloatArray = np.zeros(2)
         self.seen_at_s = time_s
@@ -60,7 +60,7 @@ class Track:
         """The side decided so far."""
         return self.side_evidence.side
 
-    def see(self, detection: HandDetection, time_s: float) -> None:
+    def see(self, detection: HandDetection, time_s: float, camera: Camera) -> None:
         """Take a detection of this hand; the side is decided for all tracks together afterwards."""
         elapsed_s = time_s - self.seen_at_s
         if elapsed_s > 0:
@@ -68,7 +68,7 @@ class Track:
             self.box_velocity_px_per_s = 0.5 * self.box_velocity_px_per_s + 0.5 * velocity
         self.box = detection.box
         self.presence = detection.presence
-        self.side_evidence.see(detection.p_right, detection.box.rotation_rad)
+        self.side_evidence.see(detection.p_right, elbow_right_m(detection.estimate, camera))
 
     def expected_box(self, time_s: float) -> HandBox:
         """Where the hand should be at ``time_s`` if it keeps its velocity in the picture."""
@@ -142,12 +142,13 @@ class Tracks:
             for track in self._tracks
         )
 
-    def assign(self, detections: Sequence[HandDetection], time_s: float) -> tuple[ObservedHand, ...]:
-        """Give each detection its track and side; two detections of one hand become one."""
+    def assign(self, detections: Sequence[HandDetection], frame: Frame) -> tuple[ObservedHand, ...]:
+        """Give each detection of ``frame`` its track and side; two detections of one hand become one."""
+        time_s = frame.capture_time_s
         assigned: list[tuple[Track, HandDetection]] = []
         for detection in self._without_duplicates(detections, time_s):
             track = self._track_of(detection, time_s, taken=[track for track, _ in assigned])
-            track.see(detection, time_s)
+            track.see(detection, time_s, frame.camera)
             assigned.append((track, detection))
         self._end_surplus([track for track, _ in assigned])
         live = [track.side_evidence for track in self._tracks]
