@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tracker.cli import live, main
+from tracker.cli_options import TrackingOptions
 
 if TYPE_CHECKING:
     from official_files import OfficialFiles
@@ -373,3 +374,19 @@ def test_an_interrupted_run_leaves_whole_files(tmp_path: Path, number: signal.Si
     assert json.loads(lines[-1])["type"] == "frame"
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "webcam", "view"),
+    [
+        (TrackingOptions(), False, "first-person"),
+        (TrackingOptions(), True, "any"),
+        (TrackingOptions(several_people=True), False, "any"),
+        (TrackingOptions(view="first-person"), True, "first-person"),
+    ],
+)
+def test_only_worn_cameras_take_a_hand_to_be_their_wearers(
+    options: TrackingOptions, webcam: bool, view: str
+) -> None:
+    with options.load(None, webcam=webcam) as tracker:
+        assert tracker.config.tracks.sides.view == view

@@ -121,12 +121,14 @@ def track(options: Live) -> int:
     from tracker.progress import Progress
     from tracker.runtime.loops import run_live, run_recorded
     from tracker.runtime.outputs import Outputs
+    from tracker.sources import webcam_number
 
     interrupted = False
     with interruptible(), ExitStack() as stack:
         source = open_for(options)
         stack.callback(source.close)
-        tracker = stack.enter_context(options.tracking.load(home_folder()))
+        webcam = webcam_number(options.source) is not None
+        tracker = stack.enter_context(options.tracking.load(home_folder(), webcam=webcam))
         outputs = stack.enter_context(
             Outputs(open_sinks(options, source), source=source.name, backend=options.tracking.backend)
         )

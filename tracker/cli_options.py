@@ -45,6 +45,9 @@ class TrackingOptions:
     """Hands to look for."""
     several_people: bool = False
     """Hands of several people are in view: two hands need not be one left and one right."""
+    view: Literal["first-person", "any"] | None = None
+    """Whose hands are seen: first-person, of whoever wears or holds the camera, or any. Sides are decided
+    accordingly. Unless given: any for a webcam and for several people, else first-person."""
     engine: Literal["graph", "inductor", "tensorrt", "eager"] | None = None
     """How hamer runs: graph unless given, eager where there is no GPU."""
     crop: Literal["virtual", "affine"] = "virtual"
@@ -54,8 +57,13 @@ class TrackingOptions:
     mano: Path | None = None
     """MANO_RIGHT.pkl; what the weights command imported unless given."""
 
-    def load(self, home: Path | None) -> "HandTracker":
-        """The tracker, its networks opened; ``home`` is where TRACKER_HOME points, if it does."""
+    def load(self, home: Path | None, *, webcam: bool) -> "HandTracker":
+        """The tracker, its networks opened.
+
+        Args:
+            home: where TRACKER_HOME points, if it does.
+            webcam: the pictures come from one, which mostly faces the hands' owner.
+        """
         from tracker.detect import DetectorConfig
         from tracker.pipeline import HandTracker, TrackerConfig
         from tracker.pose.hamer import HamerOptions
@@ -67,7 +75,12 @@ class TrackingOptions:
                 backend=self.backend,
                 hamer=self.hamer(home) if self.backend == "hamer" else HamerOptions(),
                 detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
-                tracks=TracksConfig(sides=SideConfig(one_wearer=not self.several_people)),
+                tracks=TracksConfig(
+                    sides=SideConfig(
+                        view=self.view or ("any" if webcam or self.several_people else "first-person"),
+                        one_wearer=not self.several_people,
+                    )
+                ),
             )
         )
 

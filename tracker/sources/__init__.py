@@ -82,7 +82,7 @@ def open_source(
     if location == DEMO_LOCATION and camera is None and horizontal_fov_deg is None:
         camera = load_camera(MODELS_DIRECTORY / "demo_camera.json")
     cameras = CameraChoice(calibration=camera, horizontal_fov_deg=horizontal_fov_deg)
-    if (number := _webcam_number(location)) is not None:
+    if (number := webcam_number(location)) is not None:
         from tracker.sources.webcam import Webcam
 
         return Webcam(number, config=webcam, cameras=cameras, max_frames=max_frames)
@@ -95,7 +95,8 @@ def open_source(
     return VideoFile(_file_path(location), cameras=cameras, max_frames=max_frames)
 
 
-def _webcam_number(location: str | Path) -> int | None:
+def webcam_number(location: str | Path) -> int | None:
+    """The number of the webcam that ``location`` names, if it names one."""
     device = re.fullmatch(r"/dev/video([0-9]+)", str(location))
     if device is not None:
         return int(device[1])
