@@ -389,4 +389,4 @@ def test_only_worn_cameras_take_a_hand_to_be_their_wearers(
     options: TrackingOptions, webcam: bool, view: str
 ) -> None:
     with options.load(None, webcam=webcam) as tracker:
-        assert tracker.config.tracks.sides.view == view
+        assert tracker.config.tracks.sighting.view == view

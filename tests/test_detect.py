@@ -1,6 +1,5 @@
 """Detection: what palms and landmarks become, and where hands are looked for."""
 
-from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -9,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seen_hands import CAMERA, detection_of, hand_on_ray
 
-from tracker.cameras import pinhole_from_fov
 from tracker.detect import new_hand_boxes
 from tracker.detect.landmarks import (
     DEPTH_PER_PIXEL,
@@ -25,7 +23,6 @@ from tracker.detect.palm import (
     suppress_overlaps,
     wrap_angle,
 )
-from tracker.detect.schedule import MAX_FULL_PASS_GAP_FRAMES, PalmSchedule, squares_of
 from tracker.joints import FloatArray
 from tracker.networks.onnx_session import OnnxNetwork
 from tracker.rotations import rotation_from_vector
@@ -178,57 +175,3 @@ def test_a_palm_on_a_hand_already_seen_is_not_looked_at_again() -> None:
     np.testing.assert_allclose([box.center_px for box in boxes], [[500, 180]])
     assert len(new_hand_boxes([on_it, on_it], [], 2)) == 1
     assert new_hand_boxes([elsewhere], [seen], 0) == []
-
-
-# Where palms are looked for.
-
-
-def covered(squares: Sequence[HandBox], width: int, height: int) -> bool:
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
-    inside = [(np.abs(grid - square.center_px) <= square.size_px / 2).all(axis=-1) for square in squares]
-    return bool(np.any(inside, axis=0).all())
-
-
-@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (480, 640), (500, 500), (900, 200), (501, 500)])
-def test_the_squares_cover_the_picture_with_and_without_the_letterbox(size: tuple[int, int]) -> None:
-    squares = squares_of(pinhole_from_fov(*size, 65.0))
-    assert covered(squares[:1], *size)
-    assert len(squares) == 1 or covered(squares[1:], *size)
-    assert all(square.size_px == min(size) and square.rotation_rad == 0 for square in squares[1:])
-
-
-def test_the_first_frame_is_looked_at_in_full_and_later_ones_a_square_at_a_time() -> None:
-    schedule, everywhere = PalmSchedule(2), len(squares_of(CAMERA))
-    assert len(schedule.squares(CAMERA, 0)) == everywhere
-    for _ in range(10):
-        assert len(schedule.squares(CAMERA, 1)) == 1
-
-
-def test_while_one_hand_is_missing_every_square_has_its_turn() -> None:
-    schedule = PalmSchedule(2)
-    looked = [schedule.squares(CAMERA, 1)[0].center_px.tolist() for _ in squares_of(CAMERA)]
-    assert sorted(looked) == sorted(square.center_px.tolist() for square in squares_of(CAMERA))
-
-
-@pytest.mark.parametrize("live_hands", [2, 3])
-def test_with_all_hands_live_nothing_is_looked_at(live_hands: int) -> None:
-    schedule = PalmSchedule(2)
-    assert schedule.squares(CAMERA, live_hands) == []
-
-
-def test_without_any_hand_a_full_pass_comes_back_after_the_gap() -> None:
-    schedule, everywhere = PalmSchedule(2), len(squares_of(CAMERA))
-    schedule.squares(CAMERA, 0)
-    counts = [len(schedule.squares(CAMERA, 0)) for _ in range(2 * MAX_FULL_PASS_GAP_FRAMES + 2)]
-    once = [1] * MAX_FULL_PASS_GAP_FRAMES + [everywhere]
-    assert counts == once + once
-
-
-def test_the_gap_is_counted_from_the_last_frame_with_a_hand() -> None:
-    schedule, everywhere = PalmSchedule(2), len(squares_of(CAMERA))
-    schedule.squares(CAMERA, 0)
-    for _ in range(MAX_FULL_PASS_GAP_FRAMES):
-        schedule.squares(CAMERA, 0)
-    schedule.squares(CAMERA, 2)
-    counts = [len(schedule.squares(CAMERA, 0)) for _ in range(MAX_FULL_PASS_GAP_FRAMES + 1)]
-    assert counts == [1] * MAX_FULL_PASS_GAP_FRAMES + [everywhere]

@@ -11,8 +11,10 @@ from seen_hands import CAMERA, detection_of, frame_at, hand_on_ray, times_s
 
 from tracker.joints import FloatArray, Side, bone_lengths
 from tracker.placement import place_hand, place_hands
+from tracker.rotations import rotation_from_vector
 from tracker.structs import ExpectedRegion, HandBox, HandDetection, ObservedHand, TrackedHand
-from tracker.temporal.tracks import Tracks, TracksConfig, distance_to_bones, separation
+from tracker.temporal.same_hand import distance_to_bones, separation
+from tracker.temporal.tracks import Tracks, TracksConfig
 
 LEFT_HAND, RIGHT_HAND = (
     hand_on_ray(CAMERA, x, 0.5, side=side) for x, side in ((0.3, Side.LEFT), (0.7, Side.RIGHT))
@@ -264,3 +266,52 @@ def test_a_picture_of_another_size_begins_new_tracks() -> None:
     scene.step(0.0, detection_of(RIGHT_HAND))
     smaller = CAMERA.resized(320, 240)
     assert scene.tracks.expected_regions(frame_at(1 / 30, camera=smaller)) == ()
+
+
+# Things that are no hands.
+
+
+def turned(ahead_deg: float, x: float = 0.6, *, presence: float = 0.85) -> HandDetection:
+    """A right hand whose fingers are turned so far ahead of the picture's plane, or toward the camera."""
+    hand = hand_on_ray(CAMERA, x, 0.5)
+    middle = hand.mean(axis=0)
+    hand = (hand - middle) @ rotation_from_vector(np.array([-np.radians(ahead_deg), 0.0, 0.0])).T + middle
+    return detection_of(hand, presence=presence)
+
+
+def test_what_is_no_wearers_hand_is_never_published_and_holds_no_place() -> None:
+    scene = Scene()
+    for time_s in times_s(12):
+        hands = scene.step(time_s, turned(-60, 0.3), at(0.7))
+        assert [hand.pose.side for hand in hands] == [Side.RIGHT] and hands[0].unseen_s == 0
+    seen = [region.unseen_s == 0 for region in scene.regions]
+    assert sum(seen) == 1
+
+
+def test_a_hand_at_first_read_wrongly_is_published_once_it_looks_like_one() -> None:
+    scene = Scene()
+    assert scene.step(0.0, turned(-60)) == ()
+    assert ids(scene.step(1 / 30, turned(20))) == [1]
+
+
+def test_a_track_that_slid_onto_a_thing_dies_within_a_few_frames() -> None:
+    scene = Scene()
+    for time_s in times_s(10):
+        scene.step(time_s, turned(20))
+    published = [scene.step(time_s, turned(-60)) for time_s in times_s(10, start_s=10 / 30)]
+    assert [len(hands) for hands in published] == [1] * 3 + [0] * 7
+
+
+def test_a_thing_continues_no_hands_track() -> None:
+    scene = Scene()
+    scene.step(0.0, turned(20))
+    (coasting,) = scene.take(1 / 30, [turned(-60)])
+    assert coasting.unseen_s > 0
+
+
+def test_a_hand_found_again_far_off_does_not_coast_beside_itself() -> None:
+    scene = Scene()
+    for time_s in times_s(10):
+        scene.step(time_s, at(0.6, 0.1, distance_m=0.6))
+    (hand,) = scene.step(10 / 30, at(0.9, 0.8, distance_m=0.6))
+    assert (hand.track_id, hand.pose.side, hand.unseen_s) == (2, Side.RIGHT, 0.0)

@@ -68,6 +68,7 @@ class TrackingOptions:
         from tracker.pipeline import HandTracker, TrackerConfig
         from tracker.pose.hamer import HamerOptions
         from tracker.temporal.sides import SideConfig
+        from tracker.temporal.sighting import SightingConfig
         from tracker.temporal.tracks import TracksConfig
 
         return HandTracker(
@@ -76,10 +77,10 @@ class TrackingOptions:
                 hamer=self.hamer(home) if self.backend == "hamer" else HamerOptions(),
                 detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
                 tracks=TracksConfig(
-                    sides=SideConfig(
-                        view=self.view or ("any" if webcam or self.several_people else "first-person"),
-                        one_wearer=not self.several_people,
-                    )
+                    sighting=SightingConfig(
+                        view=self.view or ("any" if webcam or self.several_people else "first-person")
+                    ),
+                    sides=SideConfig(one_wearer=not self.several_people),
                 ),
             )
         )

@@ -46,7 +46,7 @@ class DetectorConfig:
     """Landmark network: full is more exact, lite takes half the time."""
     landmark_crop: CropKind = "virtual"
     """Crops as turned cameras seen through the lens, or as plain squares of the picture."""
-    min_palm_score: float = 0.5
+    min_palm_score: float = 0.3
     """Palms below this are not looked at further."""
     min_presence: float = 0.5
     """Hands below this are not there."""
@@ -77,15 +77,16 @@ class HandDetector:
     def detect(self, frame: Frame, regions: Sequence[ExpectedRegion]) -> tuple[HandDetection, ...]:
         """Hands seen in ``frame``: those in expected regions first, in their order, then new ones."""
         palms: list[Palm] = []
-        live_hands = sum(region.unseen_s == 0 for region in regions)
-        squares = self._schedule.squares(frame.camera, live_hands)
+        squares = self._schedule.squares(frame.camera, regions)
 
         def find_palms() -> None:
             palms.extend(self._palms.find(frame.image_rgb, squares, frame.camera))
 
         hands = [(region.box, region.track_id) for region in regions]
         expected = self._read(frame, hands, meanwhile=find_palms if squares else None)
-        boxes = new_hand_boxes(palms, expected, self._config.max_hands - len(expected))
+        live = {region.track_id for region in regions if region.unseen_s == 0}
+        missing = self._config.max_hands - sum(hand.expected_track_id in live for hand in expected)
+        boxes = new_hand_boxes(palms, expected, missing)
         found = self._read(frame, [(box, None) for box in boxes])
         return (*expected, *found)
 

@@ -9,27 +9,17 @@ only when the evidence against it passes a threshold: no flicker.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
+from tracker.joints import Side
 
-from tracker.cameras import Camera
-from tracker.joints import FINGER_MCPS, WRIST, Side
-from tracker.structs import HandEstimate
-
-View = Literal["first-person", "any"]
-FOREARM_M = 0.25
-"""From wrist to elbow, an adult's."""
-_PALM = [WRIST, *FINGER_MCPS]
+CLEAR_EVIDENCE = 3.0
+"""Log-odds of a single frame that leave little doubt of a hand's side."""
 
 
 @dataclass(frozen=True)
 class SideConfig:
     """How a track's side is decided."""
 
-    view: View = "first-person"
-    """Whose hands are seen: first-person, those of whoever wears or holds the camera; any, also those of people
-    in front of it (a webcam): then the network alone decides."""
     network_trust: float = 0.6
     """Factor on the network's log-odds. In first-person clips it was sure of the wrong side for seconds."""
     max_network_step: float = 2.0
@@ -57,18 +47,9 @@ class SideEvidence:
         self.log_odds = 0.0
         self.side = Side.RIGHT
 
-    def see(self, p_right: float, elbow_right_m: float | None) -> None:
-        """Take what one more frame says of this hand alone; ``decide_sides`` adds it up.
-
-        Args:
-            p_right: the network's probability of a right hand.
-            elbow_right_m: how far to the right of the camera the hand's elbow lies, None where unknown.
-        """
-        config = self._config
-        step = _clipped(config.network_trust * _log_odds(p_right), config.max_network_step)
-        if config.view == "first-person" and elbow_right_m is not None:
-            step += _clipped(config.elbow_step_per_m * elbow_right_m, config.max_elbow_step)
-        self._step = step
+    def see(self, right_log_odds: float) -> None:
+        """Take what one more frame says of this hand alone; ``decide_sides`` adds it up."""
+        self._step = right_log_odds
 
     def take_step(self) -> float:
         """The log-odds of this frame, once; 0 for a hand that was not seen."""
@@ -109,27 +90,18 @@ def decide_sides(hands: list[SideEvidence], config: SideConfig) -> None:
         second.side = first.side.other
 
 
-def elbow_right_m(estimate: HandEstimate, camera: Camera) -> float | None:
-    """How far to the right of the camera the elbow of a hand lies, in metres; None where it cannot be told.
+def right_log_odds(p_right: float, elbow_right_m: float | None, config: SideConfig) -> float:
+    """Log-odds that a hand seen in one frame is a right one.
 
-    The palm's size in metres over its size as an angle gives its distance, weak perspective about the palm's
-    own ray; the elbow lies a forearm's length behind the wrist, where the hand points away from. Rough, but
-    needed before anything is placed.
+    Args:
+        p_right: the network's probability of it.
+        elbow_right_m: how far to the right of its wearer's camera the elbow lies, None where unknown.
+        config: how much each is trusted.
     """
-    rays = camera.unproject(estimate.joints_px[_PALM])
-    palm_m = estimate.joints_from_wrist_m[_PALM]
-    toward = rays.mean(axis=0)
-    offsets_m = palm_m - palm_m.mean(axis=0)
-    offsets_m = offsets_m - np.outer(offsets_m @ toward, toward) / max(float(toward @ toward), 1e-9)
-    spread = float(((rays - toward) ** 2).sum())
-    if not spread > 1e-12:  # also where a ray is missing
-        return None
-    distance_m = math.sqrt(float((offsets_m**2).sum()) / spread)
-    knuckles_m = palm_m[1:].mean(axis=0)
-    length_m = float(np.linalg.norm(knuckles_m))
-    if length_m < 1e-6:
-        return None
-    return float(rays[0, 0]) * distance_m - FOREARM_M * float(knuckles_m[0]) / length_m
+    network = _clipped(config.network_trust * _log_odds(p_right), config.max_network_step)
+    if elbow_right_m is None:
+        return network
+    return network + _clipped(config.elbow_step_per_m * elbow_right_m, config.max_elbow_step)
 
 
 def _clipped(value: float, limit: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tracker.cameras import Camera
-from tracker.joints import BONES, FloatArray, Side, bone_lengths
+from tracker.joints import FloatArray, Side, bone_lengths
 from tracker.structs import (
     ExpectedRegion,
     Frame,
@@ -18,7 +18,9 @@ from tracker.structs import (
     ObservedHand,
     TrackedHand,
 )
-from tracker.temporal.sides import SideConfig, SideEvidence, decide_sides, elbow_right_m
+from tracker.temporal.same_hand import separation
+from tracker.temporal.sides import CLEAR_EVIDENCE, SideConfig, SideEvidence, decide_sides
+from tracker.temporal.sighting import Sighting, SightingConfig, sighting_of
 from tracker.temporal.smoothing import HandFilter, SmoothingConfig
 
 
@@ -35,8 +37,12 @@ class TracksConfig:
     that hand. In recorded clips ghosts on a hand measured below 0.02, touching hands above 0.15."""
     rejoin_distance: float = 0.5
     """A new detection within this share of the box of a track without one continues it."""
+    max_doubtful_frames: int = 3
+    """Frames in a row in which a hand may look like none of the wearer's before its track ends; what looked
+    so from its first frame on is not published."""
     size_memory: int = 60
     """Frames over which a hand's size is the median."""
+    sighting: SightingConfig = field(default_factory=SightingConfig)
     sides: SideConfig = field(default_factory=SideConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
 
@@ -52,6 +58,10 @@ class Track:
         self.seen_at_s = time_s
         self.presence = detection.presence
         self.hand: TrackedHand | None = None
+        self.confirmed = False
+        """Whether it ever looked like a hand that can be there; until then it is not published."""
+        self.doubtful_frames = 0
+        """Frames in a row, up to the last, in which it looked like none."""
         self._sizes: deque[float] = deque(maxlen=config.size_memory)
         self._filter = HandFilter(config.smoothing)
 
@@ -60,15 +70,20 @@ class Track:
         """The side decided so far."""
         return self.side_evidence.side
 
-    def see(self, detection: HandDetection, time_s: float, camera: Camera) -> None:
+    def see(self, sighting: Sighting, time_s: float) -> None:
         """Take a detection of this hand; the side is decided for all tracks together afterwards."""
+        detection = sighting.detection
         elapsed_s = time_s - self.seen_at_s
         if elapsed_s > 0:
             velocity = (detection.box.center_px - self.box.center_px) / elapsed_s
             self.box_velocity_px_per_s = 0.5 * self.box_velocity_px_per_s + 0.5 * velocity
         self.box = detection.box
         self.presence = detection.presence
-        self.side_evidence.see(detection.p_right, elbow_right_m(detection.estimate, camera))
+        self.side_evidence.see(sighting.right_log_odds)
+        if sighting.credible:
+            self.confirmed, self.doubtful_frames = True, 0
+        else:
+            self.doubtful_frames += 1
 
     def expected_box(self, time_s: float) -> HandBox:
         """Where the hand should be at ``time_s`` if it keeps its velocity in the picture."""
@@ -143,16 +158,24 @@ class Tracks:
         )
 
     def assign(self, detections: Sequence[HandDetection], frame: Frame) -> tuple[ObservedHand, ...]:
-        """Give each detection of ``frame`` its track and side; two detections of one hand become one."""
+        """Give each detection of ``frame`` its track and side; two detections of one hand become one.
+
+        What does not look like a hand that can be there is left out: from the start, or after a few frames.
+        """
         time_s = frame.capture_time_s
         assigned: list[tuple[Track, HandDetection]] = []
+        known = list(self._tracks)
         for detection in self._without_duplicates(detections, time_s):
-            track = self._track_of(detection, time_s, taken=[track for track, _ in assigned])
-            track.see(detection, time_s, frame.camera)
+            sighting = sighting_of(detection, frame.camera, self._config.sighting, self._config.sides)
+            track = self._track_of(sighting, time_s, taken=[track for track, _ in assigned])
+            track.see(sighting, time_s)
+            if track not in known:
+                self._end_refound(sighting, taken=[track, *(track for track, _ in assigned)])
             assigned.append((track, detection))
+        self._end_doubtful()
+        assigned = [(track, detection) for track, detection in assigned if self._is_live(track)]
         self._end_surplus([track for track, _ in assigned])
-        live = [track.side_evidence for track in self._tracks]
-        decide_sides(live, self._config.sides)
+        decide_sides([t.side_evidence for t in self._tracks if t.confirmed], self._config.sides)
         return tuple(ObservedHand(track.track_id, track.side, detection) for track, detection in assigned)
 
     def sized(
@@ -192,10 +215,30 @@ class Tracks:
             track for track in self._tracks if last_s - track.seen_at_s <= self._config.max_unseen_s
         ]
 
+    def _end_doubtful(self) -> None:
+        """End tracks that have long not looked like a hand of the wearer's; new ones go unseen and end so."""
+        most = self._config.max_doubtful_frames
+        self._tracks = [t for t in self._tracks if not t.confirmed or t.doubtful_frames <= most]
+
+    def _is_live(self, track: Track) -> bool:
+        return track.confirmed and track in self._tracks
+
+    def _end_refound(self, sighting: Sighting, taken: Sequence[Track]) -> None:
+        """End the track of a lost hand of one wearer that was clearly found again, too far off to go on.
+
+        It would coast on beside its own hand, and claim its side.
+        """
+        clear = sighting.credible and abs(sighting.right_log_odds) >= CLEAR_EVIDENCE
+        if not (clear and self._config.sides.one_wearer):
+            return
+        side = Side.RIGHT if sighting.right_log_odds > 0 else Side.LEFT
+        self._tracks = [t for t in self._tracks if t in taken or t.side is not side or not t.confirmed]
+
     def _end_surplus(self, seen: Sequence[Track]) -> None:
         """End the longest unseen of more tracks than there can be hands: their hands were found again."""
-        unseen = sorted((t for t in self._tracks if t not in seen), key=lambda track: track.seen_at_s)
-        for track in unseen[: max(len(self._tracks) - self._max_hands, 0)]:
+        confirmed = [track for track in self._tracks if track.confirmed]
+        unseen = sorted((t for t in confirmed if t not in seen), key=lambda track: track.seen_at_s)
+        for track in unseen[: max(len(confirmed) - self._max_hands, 0)]:
             self._tracks.remove(track)
 
     def _without_duplicates(self, detections: Sequence[HandDetection], time_s: float) -> list[HandDetection]:
@@ -219,8 +262,12 @@ class Tracks:
                 self._tracks = [t for t in self._tracks if t.track_id != detection.expected_track_id]
         return sorted(kept, key=detections.index)
 
-    def _track_of(self, detection: HandDetection, time_s: float, taken: list[Track]) -> Track:
-        """The track that expected this detection, else the nearest of those not seen, else a new one."""
+    def _track_of(self, sighting: Sighting, time_s: float, taken: list[Track]) -> Track:
+        """The track that expected this detection, else the nearest of those not seen, else a new one.
+
+        What is no credible hand continues no hand's track.
+        """
+        detection = sighting.detection
         expected = self._find(detection.expected_track_id)
         if expected is not None:
             return expected
@@ -229,7 +276,8 @@ class Tracks:
             offset = track.expected_box(time_s).center_px - detection.box.center_px
             return float(np.linalg.norm(offset)) / track.box.size_px
 
-        lost = min((track for track in self._tracks if track not in taken), key=distance, default=None)
+        free = (t for t in self._tracks if t not in taken and (sighting.credible or not t.confirmed))
+        lost = min(free, key=distance, default=None)
         if lost is not None and distance(lost) < self._config.rejoin_distance:
             return lost
         track = Track(self._next_id, detection, time_s, self._config)
@@ -239,28 +287,3 @@ class Tracks:
 
     def _find(self, track_id: int | None) -> Track | None:
         return next((track for track in self._tracks if track.track_id == track_id), None)
-
-
-def separation(a: HandDetection, b: HandDetection) -> float:
-    """How far apart two detections are as hands: near 0 where one lies on the other, whatever its size.
-
-    The mean distance of one's joints to the other's bones, as a share of the other's box; the smaller of
-    the two ways round, since a ghost of two fingers lies on the hand but not the hand on the ghost.
-    Infinite where the boxes, twice as large as their hands, have no part in common.
-    """
-    if np.abs(a.box.center_px - b.box.center_px).max() > 0.75 * (a.box.size_px + b.box.size_px):
-        return float("inf")
-    return min(
-        distance_to_bones(a.estimate.joints_px, b.estimate.joints_px) / b.box.size_px,
-        distance_to_bones(b.estimate.joints_px, a.estimate.joints_px) / a.box.size_px,
-    )
-
-
-def distance_to_bones(points_px: FloatArray, joints_px: FloatArray) -> float:
-    """Mean distance in pixels of points (N, 2) to the nearest bone of a hand (21, 2)."""
-    starts, ends = (joints_px[list(column)] for column in zip(*BONES, strict=True))
-    along = ends - starts
-    offsets = points_px[:, None] - starts
-    share = (offsets * along).sum(-1) / np.maximum((along * along).sum(-1), 1e-9)
-    nearest = offsets - np.clip(share, 0.0, 1.0)[..., None] * along
-    return float(np.linalg.norm(nearest, axis=-1).min(axis=1).mean())
