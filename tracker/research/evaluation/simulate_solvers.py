@@ -11,7 +11,7 @@ import numpy as np
 from tracker.cameras import Camera
 from tracker.detect.landmarks import box_around
 from tracker.errors import PlacementError
-from tracker.joints import FloatArray, Side, bone_lengths
+from tracker.joints import NUM_JOINTS, FloatArray, Side, bone_lengths
 from tracker.placement import place_hand, place_hands
 from tracker.rotations import rotation_between
 from tracker.structs import Frame, HandDetection, HandEstimate, HandPose
@@ -46,6 +46,8 @@ class SimulatedTrack:
         )
 
 
+SIZE_MEMORY = 60
+"""Frames of the running median of sizes."""
 Result = TypeVar("Result")
 Poses = Sequence[HandPose | None]
 Solver = Callable[[SimulatedTrack], Poses]
@@ -66,7 +68,7 @@ def known_size(track: SimulatedTrack) -> Poses:
 
 def median_size(track: SimulatedTrack) -> Poses:
     """Each frame alone, the size the running median of what the network says."""
-    sizes: deque[float] = deque(maxlen=TracksConfig().size_memory)
+    sizes: deque[float] = deque(maxlen=SIZE_MEMORY)
     poses = []
     for estimate in track.estimates:
         sizes.append(float(bone_lengths(estimate.joints_from_wrist_m).sum()))
@@ -140,23 +142,30 @@ BASELINE = "closed form"
 
 def without_filter(poses: Poses) -> FloatArray:
     """The joints (T, 21, 3) of poses as they are, NaN for none."""
-    missing = np.full((21, 3), np.nan)
+    missing = np.full((NUM_JOINTS, 3), np.nan)
     return np.stack([missing if pose is None else pose.joints_in_camera_m for pose in poses])
 
 
-def hand_filter(poses: Poses, times_s: FloatArray) -> FloatArray:
-    """The tracker's own."""
-    smooth = HandFilter(SmoothingConfig())
-    joints_m = np.full((len(poses), 21, 3), np.nan)
-    last_s = times_s[0]
-    for frame, pose in enumerate(poses):
-        if pose is not None:
-            joints_m[frame] = smooth(pose, float(times_s[frame] - last_s))[0].joints_in_camera_m
-            last_s = times_s[frame]
-    return joints_m
+def filtered_by(make: Callable[[], Callable[[HandPose, float], tuple[HandPose, FloatArray]]]) -> Filter:
+    """The filter that passes poses one by one, and the seconds since the last, to what ``make`` makes.
+
+    That is how the tracker calls ``HandFilter``; frames without a pose are left out.
+    """
+
+    def smoothed_joints(poses: Poses, times_s: FloatArray) -> FloatArray:
+        smooth = make()
+        joints_m = np.full((len(poses), NUM_JOINTS, 3), np.nan)
+        last_s = times_s[0]
+        for frame, pose in enumerate(poses):
+            if pose is not None:
+                joints_m[frame] = smooth(pose, float(times_s[frame] - last_s))[0].joints_in_camera_m
+                last_s = times_s[frame]
+        return joints_m
+
+    return smoothed_joints
 
 
-FILTERS: dict[str, Filter] = {"tracker's own": hand_filter}
+FILTERS: dict[str, Filter] = {"tracker's own": filtered_by(lambda: HandFilter(SmoothingConfig()))}
 
 
 def timed(work: Callable[[], Result], frames: int) -> tuple[Result, float]:
