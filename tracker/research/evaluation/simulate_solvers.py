@@ -15,6 +15,7 @@ from tracker.joints import NUM_JOINTS, FloatArray, Side, bone_lengths
 from tracker.placement import place_hand, place_hands
 from tracker.rotations import rotation_between
 from tracker.structs import Frame, HandDetection, HandEstimate, HandPose
+from tracker.temporal.sighting import SightingConfig
 from tracker.temporal.smoothing import HandFilter, SmoothingConfig
 from tracker.temporal.tracks import Tracks, TracksConfig
 
@@ -49,6 +50,8 @@ class SimulatedTrack:
 SIZE_MEMORY = 60
 """Frames of the running median of sizes."""
 Result = TypeVar("Result")
+ANY_VIEW = TracksConfig(sighting=SightingConfig(view="any"))
+"""Simulated hands are turned to fill the view, so their forearms say nothing of their side."""
 Poses = Sequence[HandPose | None]
 Solver = Callable[[SimulatedTrack], Poses]
 """Places a track: a pose, or None, for every frame, each from that frame and earlier ones."""
@@ -83,12 +86,12 @@ def weak_perspective(track: SimulatedTrack) -> Poses:
 
 def tracker_places(track: SimulatedTrack) -> Poses:
     """What the tracker does with the estimates of a hand, before smoothing."""
-    return [pose for pose, _ in _tracked(track, TracksConfig())]
+    return [pose for pose, _ in _tracked(track, ANY_VIEW)]
 
 
 def tracker_publishes(track: SimulatedTrack) -> Poses:
     """What the tracker makes of the estimates in the end, smoothing and coasting included."""
-    return [pose for _, pose in _tracked(track, TracksConfig())]
+    return [pose for _, pose in _tracked(track, ANY_VIEW)]
 
 
 def _tracked(
@@ -97,13 +100,16 @@ def _tracked(
     """Each frame's placed and published pose: the stages of ``HandTracker.process`` after the networks."""
     tracks = Tracks(config, max_hands=1)
     black = np.zeros((track.camera.height, track.camera.width, 3), np.uint8)
-    for index, (estimate, time_s) in enumerate(zip(track.estimates, track.times_s.tolist(), strict=True)):
-        regions = tracks.expected_regions(Frame(index, time_s, black, track.camera))
+    for index, time_s in enumerate(track.times_s.tolist()):
+        frame = Frame(index, time_s, black, track.camera)
+        regions = tracks.expected_regions(frame)
         detection = track.detection(index, regions[0].track_id if regions else None)
-        observed = tracks.sized(tracks.assign([detection], time_s), [estimate])
-        poses = place_hands([estimate], observed, track.camera)
+        observed = tracks.assign([detection], frame)
+        estimates = [hand.detection.estimate for hand in observed]
+        observed = tracks.sized(observed, estimates)
+        poses = place_hands(estimates, observed, track.camera)
         hands = tracks.update(observed, poses, time_s)
-        yield poses[0], hands[0].pose if hands else None
+        yield poses[0] if poses else None, hands[0].pose if hands else None
 
 
 def _placed(estimate: HandEstimate, camera: Camera, hand_scale: float) -> HandPose | None:
