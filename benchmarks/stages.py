@@ -23,7 +23,7 @@ import tyro
 from benchmarks.measure import Durations, decoded_frames, describe_machine, print_json, print_table, summarize
 from tracker import HandTracker
 from tracker.cameras import Camera
-from tracker.crops import Float32Array, make_crop, sample_crop
+from tracker.crops import make_crop
 from tracker.detect import load_detector
 from tracker.detect.landmarks import INPUT_SAMPLES
 from tracker.detect.palm import PalmFinder, letterbox_square
@@ -31,6 +31,7 @@ from tracker.networks.onnx_session import OnnxNetwork
 from tracker.pipeline import publish
 from tracker.placement import place_hands
 from tracker.pose import load_pose_backend
+from tracker.sampling import Float32Array, sample_crop
 from tracker.sinks.drawing import draw_tracking
 from tracker.sinks.wire import encode_frame
 from tracker.structs import Frame, HandBox, ImageArray

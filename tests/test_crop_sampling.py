@@ -11,9 +11,10 @@ from lenses import FOLDING, LENSES  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from tracker.cameras import Camera, pinhole_from_fov  # noqa: E402
-from tracker.crops import AffineCrop, Crop, CropKind, make_crop, sample_crop  # noqa: E402
+from tracker.crops import AffineCrop, Crop, CropKind, make_crop  # noqa: E402
 from tracker.networks.crop_sampling import CropSampler, level_places, pyramid, sample, spread_of, trace  # noqa: E402
 from tracker.networks.hamer import IMAGE_MEAN, IMAGE_STD  # noqa: E402
+from tracker.sampling import sample_crop  # noqa: E402
 from tracker.structs import HandBox, ImageArray  # noqa: E402
 
 KINDS: tuple[CropKind, ...] = ("affine", "virtual")

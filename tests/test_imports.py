@@ -20,6 +20,7 @@ BASE = (
     "cameras",
     "structs",
     "crops",
+    "sampling",
     "skinned_hand",
     "mano_numpy",
 )
@@ -43,6 +44,7 @@ TOPS = ("cli", "cli_options", "__main__", "research")
 """The other parts a part may import, besides itself and the ground."""
 RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", "tracker.sinks.messages"}
 LIBRARIES: dict[str, set[str]] = {
+    "sampling": {"numpy", "cv2"},
     "networks": {"numpy", "onnxruntime", "safetensors", "torch", "torch_tensorrt"},
     "weights_store": {"numpy", "platformdirs"},
     "sources": {"numpy", "av"},
@@ -51,7 +53,7 @@ LIBRARIES: dict[str, set[str]] = {
     "progress": {"numpy", "tqdm"},
     "research": {"numpy", "tyro", "matplotlib"},
 }
-PACKAGES = {"PIL": "pillow", "torch_tensorrt": "torch-tensorrt"}
+PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "torch_tensorrt": "torch-tensorrt"}
 """Of libraries whose package has another name."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -202,4 +204,4 @@ with HandTracker() as tracker:
 """
     )
     assert {"tracker", "numpy", "onnxruntime"} <= asked
-    assert asked.isdisjoint({"torch", "safetensors", "av", "tyro", "cv2", "mediapipe"})
+    assert asked.isdisjoint({"torch", "safetensors", "av", "tyro", "mediapipe"})

@@ -18,6 +18,7 @@ from tracker.detect.palm import Palm, PalmFinder, box_iou
 from tracker.detect.schedule import PalmSchedule
 from tracker.errors import UsageError
 from tracker.networks.onnx_session import Device, OnnxNetwork
+from tracker.sampling import opencv
 from tracker.structs import ExpectedRegion, Frame, HandBox, HandDetection
 
 ASSOCIATION_IOU = 0.5
@@ -64,10 +65,12 @@ class HandDetector:
         self._pool = ThreadPoolExecutor(
             max_workers=2, thread_name_prefix="landmarks", initializer=_keep_to_last_of_two_cores
         )
-        palm, landmark = self._pool.map(
+        networks = self._pool.map(
             lambda name: OnnxNetwork(name, threads=1, device=device),
             ("palm_detection_full", f"hand_landmark_{config.landmark_model}"),
         )
+        opencv()  # imported while the networks are opened
+        palm, landmark = networks
         self._palms = PalmFinder(palm, min_score=config.min_palm_score)
         self._reader = LandmarkReader(
             landmark, crop_kind=config.landmark_crop, min_presence=config.min_presence

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracker.cameras import Camera
-from tracker.crops import Crop, CropKind, Float32Array, make_crop, sample_crop
+from tracker.crops import Crop, CropKind, make_crop
 from tracker.detect.palm import wrap_angle
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.networks.onnx_session import OnnxNetwork
+from tracker.sampling import Float32Array, sample_crop
 from tracker.structs import HandBox, HandDetection, HandEstimate, ImageArray
 
 INPUT_SAMPLES = 224

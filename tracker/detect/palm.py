@@ -10,9 +10,10 @@ from functools import cache
 import numpy as np
 
 from tracker.cameras import Camera
-from tracker.crops import AffineCrop, sample_crop
+from tracker.crops import AffineCrop
 from tracker.joints import FloatArray
 from tracker.networks.onnx_session import OnnxNetwork
+from tracker.sampling import sample_crop
 from tracker.structs import HandBox, ImageArray
 
 INPUT_SAMPLES = 192

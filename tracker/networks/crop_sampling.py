@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name everyone knows)
 from torch import Tensor, nn
 
-from tracker.crops import AffineCrop, Crop, Float32Array
+from tracker.crops import AffineCrop, Crop
 from tracker.joints import FloatArray
 from tracker.networks.hamer import CROP_PX, IMAGE_MEAN, IMAGE_STD
+from tracker.sampling import Float32Array
 
 CELL = 8
 """Samples between two nodes of the coarse grid."""
