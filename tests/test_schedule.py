@@ -99,8 +99,16 @@ def test_the_gap_is_counted_from_the_last_frame_with_a_hand() -> None:
     for _ in range(MAX_FULL_PASS_GAP_FRAMES + 1):
         schedule.squares(WIDE, [])
     schedule.squares(WIDE, regions(0.0, 0.0))
-    counts = [len(schedule.squares(WIDE, [])) for _ in range(MAX_FULL_PASS_GAP_FRAMES + 1)]
+    counts = [len(schedule.squares(WIDE, regions(0.1, 0.1))) for _ in range(MAX_FULL_PASS_GAP_FRAMES + 1)]
     assert counts == [1] * MAX_FULL_PASS_GAP_FRAMES + [EVERYWHERE]
+
+
+def test_once_every_track_has_ended_everything_is_looked_at() -> None:
+    schedule = PalmSchedule(2)
+    for _ in range(MAX_FULL_PASS_GAP_FRAMES + 1):
+        schedule.squares(WIDE, regions(0.0, 0.0))
+    assert len(schedule.squares(WIDE, regions(0.1, 0.1))) == 1
+    assert len(schedule.squares(WIDE, [])) == EVERYWHERE
 
 
 def test_where_a_hand_was_lost_is_looked_at_again_and_again_for_a_second() -> None:

@@ -18,7 +18,8 @@ from tracker.structs import ExpectedRegion, HandBox
 MAX_SQUARES = 6
 """Squares along the longer side; of an extremely long picture they leave parts unseen."""
 MAX_FULL_PASS_GAP_FRAMES = 3
-"""Frames without any hand after which every large square is looked at again at once."""
+"""Frames without any hand after which every large square is looked at again at once; also the fewest
+between two such looks. The last track's end asks for one, too: a cut in the video may have ended it."""
 EDGE_SIZE = 0.6
 """Side of the squares along the lower edge, as a share of the picture's shorter side."""
 LOST_SIZE = 2.5
@@ -60,7 +61,7 @@ class PalmSchedule:
 
     def _begin(self) -> None:
         self._turn = 0
-        self._frames_without_hand = MAX_FULL_PASS_GAP_FRAMES
+        self._frames_without_hand = self._frames_since_pass = MAX_FULL_PASS_GAP_FRAMES
         self._expected: dict[int, HandBox] = {}
         self._lost: HandBox | None = None
         self._lost_frames = 0
@@ -72,13 +73,16 @@ class PalmSchedule:
             self._camera = camera
             letterbox, *self._large = squares_of(camera)
             self._small = [letterbox, *edge_squares(camera)]
+        all_ended = bool(self._expected) and not regions
         self._remember_lost(regions)
         live = sum(region.unseen_s == 0 for region in regions)
         self._frames_without_hand = 0 if live else self._frames_without_hand + 1
+        self._frames_since_pass += 1
         if live >= self._max_hands:
             return []
-        if self._frames_without_hand > MAX_FULL_PASS_GAP_FRAMES:
-            self._frames_without_hand = 0
+        due = all_ended or self._frames_without_hand > MAX_FULL_PASS_GAP_FRAMES
+        if not live and due and self._frames_since_pass > MAX_FULL_PASS_GAP_FRAMES:
+            self._frames_since_pass = self._frames_without_hand = 0
             return squares_of(camera)
         self._turn += 1
         round_index, small = divmod(self._turn, 2)
