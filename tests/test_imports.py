@@ -39,9 +39,9 @@ STAGES: dict[str, set[str]] = {
     "progress": set(),
     "runtime": {"sources", "sinks"},
 }
+"""The other parts a part may import, besides itself and the ground."""
 TOPS = ("cli", "cli_options", "__main__", "research")
 """What may import everything. Of these only the command line knows `research`, and only inside functions."""
-"""The other parts a part may import, besides itself and the ground."""
 RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", "tracker.sinks.messages"}
 LIBRARIES: dict[str, set[str]] = {
     "sampling": {"numpy", "cv2"},
@@ -51,7 +51,7 @@ LIBRARIES: dict[str, set[str]] = {
     "sinks": {"numpy", "av", "msgspec", "PIL", "websockets"},
     "cli": {"numpy", "tyro"},
     "progress": {"numpy", "tqdm"},
-    "research": {"numpy", "tyro", "matplotlib"},
+    "research": {"numpy", "PIL", "tyro", "matplotlib"},
 }
 PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "torch_tensorrt": "torch-tensorrt"}
 """Of libraries whose package has another name."""

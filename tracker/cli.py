@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import tyro
 
@@ -114,6 +114,38 @@ class Weights:
             import_weights(path, folder, say=say)
         print(describe(folder))
         return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure the tracker on clips whose true hands are known, beside what MediaPipe reaches on them."""
+
+    data: tyro.conf.Positional[Path]
+    """Folder of clips and true hands (see docs/evaluation.md)."""
+    clips: tuple[str, ...] = ()
+    """Only these clips: names, or patterns such as 'egodex_*'."""
+    out: Path | None = None
+    """Folder for a plot and a recording of each clip; made if it is not there."""
+    overwrite: bool = False
+    """Replace plots and recordings in that folder."""
+    truth_lateness: Literal["auto", "estimate", "none"] = "auto"
+    """How far true hands trail their video: as known or else estimated, always estimated, or not at all."""
+    tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
+
+    def run(self) -> int:
+        """Track and measure every clip; returns the exit status."""
+        from tracker.research.evaluation.command import evaluate
+
+        with interruptible():
+            return evaluate(
+                self.data,
+                lambda first_person: self.tracking.config(home_folder(), webcam=not first_person),
+                clips=self.clips,
+                out=self.out,
+                overwrite=self.overwrite,
+                lateness=self.truth_lateness,
+                say=say,
+            )
 
 
 def track(options: Live) -> int:
@@ -240,6 +272,14 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class Command(Protocol):
+    """A parsed command line."""
+
+    def run(self) -> int:
+        """Do what was asked; returns the exit status."""
+        ...
+
+
 def home_folder() -> Path | None:
     """Where the environment says that this program's own files are kept, if it does."""
     home = os.environ.get("TRACKER_HOME")
@@ -252,7 +292,7 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def run_command(parse: Callable[[], Live | Process | Replay | Weights]) -> int:
+def run_command(parse: Callable[[], Command]) -> int:
     """Run what the command line asks for; a user's mistake is one line, never a traceback."""
     try:
         return parse().run()
@@ -273,6 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         | Annotated[Process, tyro.conf.subcommand(name="process")]
         | Annotated[Replay, tyro.conf.subcommand(name="replay")]
         | Annotated[Weights, tyro.conf.subcommand(name="weights")]
+        | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
     )
     sys.exit(run_command(lambda: tyro.cli(commands, args=arguments, prog="hand-tracker")))
 

@@ -11,7 +11,7 @@ from tracker.errors import UsageError
 if TYPE_CHECKING:
     from tracker.cameras import Camera
     from tracker.mano_numpy import ManoModel
-    from tracker.pipeline import HandTracker
+    from tracker.pipeline import HandTracker, TrackerConfig
     from tracker.pose.hamer import HamerOptions
     from tracker.sinks import Sink
 
@@ -58,31 +58,35 @@ class TrackingOptions:
     """MANO_RIGHT.pkl; what the weights command imported unless given."""
 
     def load(self, home: Path | None, *, webcam: bool) -> "HandTracker":
-        """The tracker, its networks opened.
+        """The tracker, its networks opened; arguments as for `config`."""
+        from tracker.pipeline import HandTracker
+
+        return HandTracker(self.config(home, webcam=webcam))
+
+    def config(self, home: Path | None, *, webcam: bool) -> "TrackerConfig":
+        """What the tracker is made from.
 
         Args:
             home: where TRACKER_HOME points, if it does.
             webcam: the pictures come from one, which mostly faces the hands' owner.
         """
         from tracker.detect import DetectorConfig
-        from tracker.pipeline import HandTracker, TrackerConfig
+        from tracker.pipeline import TrackerConfig
         from tracker.pose.hamer import HamerOptions
         from tracker.temporal.sides import SideConfig
         from tracker.temporal.sighting import SightingConfig
         from tracker.temporal.tracks import TracksConfig
 
-        return HandTracker(
-            TrackerConfig(
-                backend=self.backend,
-                hamer=self.hamer(home) if self.backend == "hamer" else HamerOptions(),
-                detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
-                tracks=TracksConfig(
-                    sighting=SightingConfig(
-                        view=self.view or ("any" if webcam or self.several_people else "first-person")
-                    ),
-                    sides=SideConfig(one_wearer=not self.several_people),
+        return TrackerConfig(
+            backend=self.backend,
+            hamer=self.hamer(home) if self.backend == "hamer" else HamerOptions(),
+            detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
+            tracks=TracksConfig(
+                sighting=SightingConfig(
+                    view=self.view or ("any" if webcam or self.several_people else "first-person")
                 ),
-            )
+                sides=SideConfig(one_wearer=not self.several_people),
+            ),
         )
 
     def hamer(self, home: Path | None) -> "HamerOptions":

@@ -1,0 +1,52 @@
+"""Data sets whose answers are known: one small file each, all giving a `LabelledClip` of `LabelledFrame`s.
+
+They are found under a folder laid out as ``gt/*.npz`` and ``gt/*.json`` (the answers) beside the pictures
+they name.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from tracker.errors import UsageError
+from tracker.research.ground_truth import aria_gen2, egodex, hand_graph_cnn, interhand
+from tracker.research.ground_truth.labelled import LabelledClip, LabelledFrame
+
+__all__ = ["DATA_SETS", "LabelledClip", "LabelledFrame", "find_clips"]
+
+DATA_SETS = (egodex, hand_graph_cnn, interhand, aria_gen2)
+"""Modules with ``PATTERN``, the names of their files of answers, and ``open_clip(data, answers)``."""
+
+
+def find_clips(data: Path, wanted: Sequence[str] = ()) -> list[LabelledClip]:
+    """The clips with answers under ``data``, data set by data set, in the order of their names.
+
+    Args:
+        data: folder with ``gt`` in it.
+        wanted: names of clips, or patterns such as ``egodex_*``; none for all.
+
+    Raises:
+        UsageError: no such folder, nothing in it, a name that no clip has, or a damaged file of answers.
+    """
+    folder = data / "gt"
+    if not folder.is_dir():
+        raise UsageError(
+            f"{data} has no folder gt with the true hands; give a folder laid out as docs/evaluation.md says"
+        )
+    found = [
+        (data_set, path)
+        for data_set in DATA_SETS
+        for path in sorted(folder.glob(data_set.PATTERN))
+        if path.is_file()
+    ]
+    if not found:
+        raise UsageError(f"{folder} holds no {', '.join(data_set.PATTERN for data_set in DATA_SETS)}")
+    names = [path.stem for _, path in found]
+    for name in wanted:
+        if not any(fnmatch(known, name) for known in names):
+            raise UsageError(f"no clip is called {name!r}; there are {', '.join(names)}")
+    return [
+        data_set.open_clip(data, path)
+        for data_set, path in found
+        if not wanted or any(fnmatch(path.stem, name) for name in wanted)
+    ]
