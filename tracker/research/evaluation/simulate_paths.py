@@ -14,6 +14,9 @@ import numpy as np
 from tracker.cameras import Camera
 from tracker.errors import UsageError
 from tracker.joints import FINGER_MCPS, FloatArray, Side
+from tracker.research.ground_truth.egodex import PATTERN
+from tracker.research.ground_truth.files import joints, read_arrays
+from tracker.research.ground_truth.labelled import SIDES
 from tracker.rotations import rotation_between, rotation_from_vector
 from tracker.skinned_hand import FROM_SKELETON, chain_rotations, load_open_hand
 
@@ -43,19 +46,17 @@ def egodex_paths(folder: Path) -> tuple[HandPath, ...]:
     """Each hand of each ``egodex_*.npz`` in a folder, smoothed.
 
     Raises:
-        UsageError: the folder holds none.
+        UsageError: the folder holds none, or a damaged one.
     """
     paths = []
-    for file in sorted(folder.glob("egodex_*.npz")):
-        with np.load(file, allow_pickle=False) as stored:
-            joints_m = stored["joints_cam"].astype(np.float64)
-            rate_hz = float(stored["fps"])
-        for index, side in enumerate((Side.LEFT, Side.RIGHT)):
-            annotated = np.isfinite(joints_m[:, index]).all(axis=(1, 2))
-            if annotated.all():
-                paths.append(HandPath(side, smoothed(joints_m[:, index]), rate_hz))
+    for file in sorted(folder.glob(PATTERN)):
+        stored = read_arrays(file, "joints_cam", "fps")
+        joints_m = joints(stored["joints_cam"], 3, str(file))
+        for index, side in enumerate(SIDES):
+            if np.isfinite(joints_m[:, index]).all():
+                paths.append(HandPath(side, smoothed(joints_m[:, index]), float(stored["fps"])))
     if not paths:
-        raise UsageError(f"{folder} holds no egodex_*.npz with a hand annotated throughout")
+        raise UsageError(f"{folder} holds no {PATTERN} with a hand annotated throughout")
     return tuple(paths)
 
 
