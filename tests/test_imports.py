@@ -17,6 +17,7 @@ BASE = (
     "joints",
     "rotations",
     "kinematic_hand",
+    "kinematic_fit",
     "cameras",
     "structs",
     "crops",

@@ -142,12 +142,18 @@ def test_spread_and_bend_that_no_finger_has_are_left_out() -> None:
     np.testing.assert_allclose(found[6], posed[6], atol=1e-3)
 
 
-def test_a_shape_from_a_palm_width_has_it() -> None:
-    shape = HandShape.from_palm_width(0.075)
-    assert shape.palm_width_m == pytest.approx(0.075)
-    assert MEAN.with_palm_width(0.075).palm_width_m == pytest.approx(0.075)
-    ratio = shape.finger_bones_m / MEAN.finger_bones_m
-    np.testing.assert_allclose(ratio, 0.075 / MEAN.palm_width_m)
+@pytest.mark.parametrize("width_m", [0.05, 0.064, 0.08])
+def test_a_shape_from_a_palm_width_has_it(width_m: float) -> None:
+    shape = HandShape.from_palm_width(width_m)
+    assert shape.palm_width_m == pytest.approx(width_m)
+    wider = width_m / MEAN.palm_width_m
+    longer = shape.finger_bones_m / MEAN.finger_bones_m
+    assert min(1.0, wider) - 1e-3 <= longer.min() <= longer.max() <= max(1.0, wider) + 1e-3
+    assert shape.size_sd < MEAN.size_sd
+    upright = KinematicPose(np.zeros(3), np.eye(3), np.zeros((5, 4)))
+    np.testing.assert_allclose(
+        camera_from_wrist(joints(shape, upright, Side.RIGHT), Side.RIGHT), np.eye(3), atol=1e-12
+    )
 
 
 def test_arrays_of_another_shape_are_refused() -> None:

@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen_hands import CAMERA, detection_of, frame_at, hand_on_ray, times_s
 
-from tracker.joints import FloatArray, Side, bone_lengths
-from tracker.placement import place_hand, place_hands
+from tracker.joints import FloatArray, Side
+from tracker.kinematic_hand import HandShape
+from tracker.kinematic_hand import joints as joints_of
+from tracker.placement import place_hands
 from tracker.rotations import rotation_from_vector
 from tracker.structs import ExpectedRegion, HandBox, HandDetection, ObservedHand, TrackedHand
+from tracker.temporal.bones import LANDMARK_SPAN
 from tracker.temporal.same_hand import distance_to_bones, separation
 from tracker.temporal.tracks import Tracks, TracksConfig
 
@@ -219,28 +222,34 @@ def test_a_coasting_hand_moves_on_ever_slower() -> None:
 # Size.
 
 
-def test_a_hands_size_is_the_median_of_what_was_seen_of_it() -> None:
-    tracks = Tracks(TracksConfig(size_memory=5))
-    joints = hand_on_ray(CAMERA, 0.5, 0.5)
+def observed_after(tracks: Tracks, joints_m: FloatArray, index: int) -> ObservedHand:
+    """One hand's way through the tracks up to placement."""
+    time_s = index / 30
+    tracks.expected_regions(frame_at(time_s))
+    detection = detection_of(joints_m, track_id=1 if index else None)
+    (hand,) = tracks.sized(tracks.assign([detection], frame_at(time_s)), [detection.estimate])
+    tracks.update([hand], place_hands([detection.estimate], [hand], CAMERA), time_s)
+    return hand
 
-    def seen_at_scale(index: int, scale: float) -> ObservedHand:
-        detection = detection_of(joints, track_id=1 if index else None)
-        larger = detection.estimate.joints_from_wrist_m * scale
-        estimate = dataclasses.replace(detection.estimate, joints_from_wrist_m=larger)
-        tracks.expected_regions(frame_at(index / 30))
-        observed = tracks.assign([dataclasses.replace(detection, estimate=estimate)], frame_at(index / 30))
-        (hand,) = tracks.sized(observed, [estimate])
-        tracks.update([hand], [place_hand(estimate, CAMERA)], index / 30)
-        return hand
 
-    def size(hand: ObservedHand) -> FloatArray:
-        return np.asarray(bone_lengths(hand.detection.estimate.joints_from_wrist_m).sum() * hand.hand_scale)
+def test_a_tracks_bones_are_given_to_placement_and_its_last_pose_to_the_next_fit() -> None:
+    tracks = Tracks()
+    first, second = (observed_after(tracks, RIGHT_HAND, index) for index in range(2))
+    assert first.shape is not None and second.shape is not None
+    assert first.predicted is None and second.predicted is not None
+    hand = joints_of(second.shape, second.predicted, Side.RIGHT)
+    assert np.linalg.norm(hand.mean(axis=0) - RIGHT_HAND.mean(axis=0)) < 0.1
 
-    scales = [1.0, 1.1, 0.9, 2.0, 1.05, 1.3, 1.3, 1.3]
-    true_size = bone_lengths(joints).sum()
-    for index, scale in enumerate(scales):
-        expected = np.median(scales[max(0, index - 4) : index + 1]) * true_size
-        np.testing.assert_allclose(size(seen_at_scale(index, scale)), expected, rtol=1e-9)
+
+def test_a_hand_measured_once_keeps_its_bones() -> None:
+    known = HandShape.from_palm_width(0.08)
+    tracks = Tracks(TracksConfig(hand=known))
+    for index in range(3):
+        hand = observed_after(tracks, RIGHT_HAND, index)
+        assert hand.shape is not None
+        assert hand.shape.palm_width_m == pytest.approx(LANDMARK_SPAN * 0.08)
+    (tracked,) = tracks.update([], [], 3 / 30)
+    assert tracked.pose.shape is hand.shape
 
 
 def test_a_changed_side_starts_the_filter_again() -> None:

@@ -20,7 +20,6 @@ from functools import cache
 import numpy as np
 
 from tracker.joints import FINGER_MCPS, NUM_JOINTS, FloatArray, Side, bone_lengths, camera_from_wrist
-from tracker.rotations import rotation_from_vector
 
 NUM_FINGERS = 5
 NUM_ANGLES = 4
@@ -32,16 +31,16 @@ PALM_JOINTS = (0, 1, *FINGER_MCPS)
 FINGER_JOINTS = np.arange(1, NUM_JOINTS).reshape(NUM_FINGERS, 4)
 
 FLEXION_AXES = np.array(
-    [(0.25, 0.40, 0.88), (0.98, 0.08, -0.05), (0.99, 0.04, 0.09), (0.98, 0.04, 0.17), (0.96, 0.03, 0.23)]
+    [(0.0, 0.89, -0.45), (0.99, 0.08, 0.02), (0.99, 0.02, 0.08), (0.98, 0.06, 0.18), (0.96, 0.06, 0.25)]
 )
 """(5, 3) axes about which the fingers bend, in a right wrist's axes: thumb, index, ... little finger. Between
 those of the open hand's rig and those that the bends of tracked hands have in common."""
-STRAIGHT_DIRECTIONS = np.array([(-0.40, -0.50, -0.76), *[(0.0, 0.0, -1.0)] * 4])
+STRAIGHT_DIRECTIONS = np.array([(-0.35, -0.45, -0.82), *[(0.0, 0.0, -1.0)] * 4])
 """(5, 3) first bones at zero angles, before they are made perpendicular to the flexion axes."""
 
 _DEGREE = np.pi / 180
-ANGLE_LOWER_RAD = _DEGREE * np.array([(-45, -45, -30, -30), *[(-40, -35, -10, -10)] * 4])
-ANGLE_UPPER_RAD = _DEGREE * np.array([(45, 45, 80, 90), *[(95, 35, 115, 85)] * 4])
+ANGLE_LOWER_RAD = _DEGREE * np.array([(-45, -45, -20, -20), *[(-40, -35, -10, -10)] * 4])
+ANGLE_UPPER_RAD = _DEGREE * np.array([(45, 45, 60, 90), *[(95, 35, 115, 85)] * 4])
 """(5, 4) least and greatest angles. Fingers: the normal ranges of the American Academy of Orthopaedic
 Surgeons (Joint Motion, 1965: MCP 0-90, PIP 0-100, DIP 0-80-90, MCP hyperextension to 30-45 degrees), widened
 by some degrees for supple hands and because joint centres are not skin marks. Thumb: MCP 0-50 and IP -20-80
@@ -51,10 +50,10 @@ MEAN_PALM_M = np.array(
     [
         (0.0, 0.0, 0.0),
         (-0.0230, -0.0150, -0.0210),
-        (-0.0220, -0.0060, -0.0870),
+        (-0.0230, -0.0060, -0.0870),
         (0.0, 0.0, -0.0850),
-        (0.0190, -0.0010, -0.0790),
-        (0.0385, -0.0060, -0.0720),
+        (0.0192, -0.0010, -0.0790),
+        (0.0395, -0.0060, -0.0720),
     ]
 )
 MEAN_FINGER_BONES_M = np.array(
@@ -66,7 +65,16 @@ MEAN_FINGER_BONES_M = np.array(
         (0.0320, 0.0190, 0.0195),
     ]
 )
-"""A plausible adult between the open hand and hands of metric recordings; its palm is 61 mm wide."""
+"""A plausible adult between the open hand and hands of metric recordings; its palm is 64 mm wide."""
+LENGTH_PER_WIDTH = 0.3
+"""Power of the palm's width with which a hand's lengths grow: wide palms belong to larger hands, but much of
+the width is the palm's own, and its arch."""
+WIDTH_SIZE_SD = 0.04
+"""Relative spread of hands' sizes about what their palm's width says."""
+
+
+ADULT_SIZE_SD = 0.06
+"""Relative spread of adults' hand sizes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +86,8 @@ class HandShape:
     wrist's axes."""
     finger_bones_m: FloatArray
     """(5, 3) the three bones of each finger from its base outward."""
+    size_sd: float = ADULT_SIZE_SD
+    """How far the whole may be too large or too small, as a share: range is as uncertain as size."""
 
     def __post_init__(self) -> None:
         for name, shape in (("palm_m", (6, 3)), ("finger_bones_m", (NUM_FINGERS, 3))):
@@ -91,8 +101,15 @@ class HandShape:
 
     @staticmethod
     def from_palm_width(width_m: float) -> "HandShape":
-        """The mean hand at the size at which its palm, knuckle to knuckle, is this wide."""
-        return HandShape.mean().with_palm_width(width_m)
+        """The likeliest hand whose palm is this wide from the index knuckle to the little finger's."""
+        mean = HandShape.mean()
+        lengths = (width_m / mean.palm_width_m) ** LENGTH_PER_WIDTH
+        depth_m = (mean.palm_m[2] - mean.palm_m[5])[1:] * lengths
+        across_m = np.sqrt(max(width_m**2 - depth_m @ depth_m, 1e-9))
+        widths = across_m / (mean.palm_m[5] - mean.palm_m[2])[0]
+        return HandShape(
+            mean.palm_m * (widths, lengths, lengths), mean.finger_bones_m * lengths, size_sd=WIDTH_SIZE_SD
+        )
 
     @staticmethod
     def from_joints(joints_m: FloatArray, side: Side) -> "HandShape":
@@ -106,13 +123,14 @@ class HandShape:
         """Distance of the index knuckle from the little finger's."""
         return float(np.linalg.norm(self.palm_m[2] - self.palm_m[5]))
 
+    @property
+    def size_m(self) -> float:
+        """The sum of all bone lengths, from the wrist to the tips."""
+        return float(np.linalg.norm(self.palm_m, axis=1).sum() + self.finger_bones_m.sum())
+
     def scaled(self, factor: float) -> "HandShape":
         """The same proportions, every length times ``factor``."""
-        return HandShape(self.palm_m * factor, self.finger_bones_m * factor)
-
-    def with_palm_width(self, width_m: float) -> "HandShape":
-        """The same proportions at the size at which the palm is this wide."""
-        return self.scaled(width_m / max(self.palm_width_m, 1e-9))
+        return HandShape(self.palm_m * factor, self.finger_bones_m * factor, self.size_sd)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,47 +175,15 @@ def points_in_wrist(palm_m: FloatArray, bones_m: FloatArray, angles_rad: FloatAr
         bones_m: (..., 5, 3).
         angles_rad: (..., 5, 4).
     """
-    along, inward, _ = _bend_directions(np.cos(angles_rad), np.sin(angles_rad))
-    bend = angles_rad[..., MIDDLE_FLEXION:].cumsum(axis=-1)
-    return _chain(
-        palm_m,
-        bones_m,
-        along @ WRIST_FROM_FINGER,
-        inward @ WRIST_FROM_FINGER,
-        np.cos(bend),
-        np.sin(bend),
-    )
-
-
-def points_and_slopes(
-    palm_m: FloatArray, bones_m: FloatArray, angles_rad: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Joints (..., 21, 3) of right hands in wrist axes, and their slopes (..., 5, 4, 3, 3).
-
-    A slope [finger, angle, k] is the derivative of joint k + 1 of the finger, from its base, by one of
-    its own angles.
-    """
-    cosines, sines = np.cos(angles_rad), np.sin(angles_rad)
-    along, inward, across = _bend_directions(cosines, sines)
-    along, inward, across = along @ WRIST_FROM_FINGER, inward @ WRIST_FROM_FINGER, across @ WRIST_FROM_FINGER
-    bend = angles_rad[..., MIDDLE_FLEXION:].cumsum(axis=-1)
-    cos_bend, sin_bend = np.cos(bend), np.sin(bend)
-    points = _chain(palm_m, bones_m, along, inward, cos_bend, sin_bend)
-    # d(along)/df = cos(a) inward; d(inward)/df = -d0 = -(cos(a) along - sin(a) across);
-    # d(along)/da = across; d(inward)/da = 0; d(bone)/dm turns a bone by a right angle in the plane.
-    cos_a, sin_a = cosines[..., ABDUCTION, None, None], sines[..., ABDUCTION, None, None]
-    along, inward, across = along[..., 0, :], inward[..., 0, :], across[..., 0, :]
-    lengths_along = np.concatenate([bones_m[..., :1], bones_m[..., 1:] * cos_bend], axis=-1)[..., None]
-    lengths_inward = (bones_m[..., 1:] * sin_bend)[..., None]
-    by_angle = np.zeros((*angles_rad.shape, 3, 3))
-    straight = cos_a[..., 0] * along - sin_a[..., 0] * across
-    by_angle[..., FLEXION, :, :] = lengths_along * (cos_a * inward[..., None, :])
-    by_angle[..., FLEXION, 1:, :] -= lengths_inward * straight[..., None, :]
-    by_angle[..., ABDUCTION, :, :] = lengths_along * across[..., None, :]
-    turned = lengths_along[..., 1:, :] * inward[..., None, :] - lengths_inward * along[..., None, :]
-    by_angle[..., MIDDLE_FLEXION, 1:, :] = turned
-    by_angle[..., END_FLEXION, 2, :] = turned[..., 1, :]
-    return points, by_angle.cumsum(axis=-2)
+    along, inward, basis, _ = _reach(bones_m, angles_rad)
+    share = np.stack([along, inward], axis=-1)
+    points = np.empty((*angles_rad.shape[:-2], NUM_JOINTS, 3))
+    points[..., 0, :] = palm_m[..., 0, :]
+    fingers = points[..., 1:, :].reshape(*angles_rad.shape[:-1], 4, 3)
+    fingers[...] = palm_m[..., 1:, None, :]
+    fingers[..., 1:, :] += share @ (basis @ WRIST_FROM_FINGER)[..., :2, :]
+    points[..., 1:, :] = fingers.reshape(*angles_rad.shape[:-2], NUM_JOINTS - 1, 3)
+    return points
 
 
 def joints_and_jacobian(
@@ -213,26 +199,88 @@ def joints_and_jacobian(
     Columns: the wrist's position, a small rotation vector in camera axes applied before (left of) the
     rotation, then the angles finger by finger. Arguments carry a leading H; ``mirror_signs`` (H,).
     """
-    points, slopes = points_and_slopes(palm_m, bones_m, angles_rad)
-    count = len(points)
-    wrist_from_point = np.swapaxes(camera_from_wrists, -1, -2).copy()
-    wrist_from_point[:, 0] *= mirror_signs[:, None]
-    turned = points @ wrist_from_point
-    jacobian = _empty_jacobian(count)
+    count = len(angles_rad)
+    camera_rows = np.swapaxes(camera_from_wrists, -1, -2).copy()
+    camera_rows[:, 0] *= mirror_signs[:, None]
+    along, inward, basis, (cos_a, sin_a) = _reach(bones_m, angles_rad)
+    # Shares of d, p0 and h in: joint, slope by flexion, abduction, middle and end flexion. With
+    # d(d)/df = cos(a) p0, d(p0)/df = -d0 = sin(a) h - cos(a) d, d(d)/da = h, d(p0)/da = 0, and a bend
+    # beyond the first bone turning the rest by a right angle within the plane.
+    shares = np.zeros((count, NUM_FINGERS, 1 + NUM_ANGLES, 3, 3))
+    shares[..., 0, :, 0] = along
+    shares[..., 0, :, 1] = inward
+    shares[..., 1, :, 0] = -cos_a * inward
+    shares[..., 1, :, 1] = cos_a * along
+    shares[..., 1, :, 2] = sin_a * inward
+    shares[..., 2, :, 2] = along
+    shares[..., 3, 1:, 0] = -inward[..., 1:]
+    shares[..., 3, 1:, 1] = along[..., 1:] - along[..., :1]
+    shares[..., 4, 2, 0] = inward[..., 1] - inward[..., 2]
+    shares[..., 4, 2, 1] = along[..., 2] - along[..., 1]
+    basis = (basis @ WRIST_FROM_FINGER) @ camera_rows[:, None]
+    parts = shares.reshape(count, NUM_FINGERS, -1, 3) @ basis
+    turned = np.empty((count, NUM_JOINTS, 3))
+    palm = palm_m @ camera_rows
+    turned[:, 0] = palm[:, 0]
+    fingers = turned[:, 1:].reshape(count, NUM_FINGERS, 4, 3)
+    fingers[:, :, 0] = palm[:, 1:]
+    np.add(parts[:, :, :3], palm[:, 1:, None], out=fingers[:, :, 1:])
+    jacobian = _jacobian_template(count).copy()
     jacobian[:, _ROTATION_ENTRIES] = turned.reshape(count, -1)[:, _ROTATION_SOURCES] * _ROTATION_SIGNS
-    jacobian[:, _ANGLE_ENTRIES] = (slopes.reshape(count, -1, 3) @ wrist_from_point).reshape(count, -1)
+    jacobian[:, _ANGLE_ENTRIES] = parts[:, :, 3:].reshape(count, -1)
     return turned + wrists_m[:, None], jacobian.reshape(count, 3 * NUM_JOINTS, NUM_PARAMETERS)
+
+
+def _reach(
+    bones_m: FloatArray, angles_rad: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, tuple[FloatArray, FloatArray]]:
+    """How far the joints of each finger reach along d and p0, both (..., 5, 3), and the basis itself.
+
+    The basis (..., 5, 3, 3) has the rows d, p0 and h = cos(a) x - sin(a) d0 in the fingers' own axes. Last
+    the cosine and sine (..., 5, 1) of the abduction.
+    """
+    cosines, sines = np.cos(angles_rad), np.sin(angles_rad)
+    bend = angles_rad[..., MIDDLE_FLEXION:].cumsum(axis=-1)
+    along, inward = bones_m.copy(), np.zeros_like(bones_m)
+    along[..., 1:] *= np.cos(bend)
+    inward[..., 1:] = bones_m[..., 1:] * np.sin(bend)
+    cos_f, sin_f = cosines[..., FLEXION], sines[..., FLEXION]
+    cos_a, sin_a = cosines[..., ABDUCTION], sines[..., ABDUCTION]
+    basis = np.empty((*angles_rad.shape[:-1], 3, 3))
+    basis[..., 0, 0] = sin_a
+    basis[..., 0, 1] = -cos_a * sin_f
+    basis[..., 0, 2] = -cos_a * cos_f
+    basis[..., 1, 0] = 0.0
+    basis[..., 1, 1] = -cos_f
+    basis[..., 1, 2] = sin_f
+    basis[..., 2, 0] = cos_a
+    basis[..., 2, 1] = sin_a * sin_f
+    basis[..., 2, 2] = sin_a * cos_f
+    return along.cumsum(axis=-1), inward.cumsum(axis=-1), basis, (cos_a[..., None], sin_a[..., None])
 
 
 def step(
     wrists_m: FloatArray, camera_from_wrists: FloatArray, angles_rad: FloatArray, change: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The pose arrays of H hands after a change (H, 26) in the Jacobian's columns."""
-    return (
-        wrists_m + change[:, :3],
-        rotation_from_vector(change[:, 3:6]) @ camera_from_wrists,
-        angles_rad + change[:, 6:].reshape(angles_rad.shape),
-    )
+    """The pose arrays of H hands after a change (H, 26) in the Jacobian's columns.
+
+    The turn is Cayley's, R = I + 2 ([v]x + [v]x^2) / (1 + |v|^2) with v half the rotation vector: exactly a
+    rotation, that of the vector itself up to its third power, and without a sine.
+    """
+    v = 0.5 * change[:, 3:6]
+    matrix = crosses(v)
+    matrix += matrix @ matrix
+    matrix *= (2.0 / (1.0 + (v * v).sum(axis=1)))[:, None, None]
+    turned = camera_from_wrists + matrix @ camera_from_wrists
+    return wrists_m + change[:, :3], turned, angles_rad + change[:, 6:].reshape(angles_rad.shape)
+
+
+def crosses(vectors: FloatArray) -> FloatArray:
+    """[v]x (..., 3, 3) of vectors (..., 3): the matrix with which v x u = [v]x u."""
+    flat = np.zeros((*vectors.shape[:-1], 9))
+    flat[..., [7, 2, 3]] = vectors
+    flat[..., [5, 6, 1]] = -vectors
+    return flat.reshape(*vectors.shape, 3)
 
 
 def pose_from_joints(joints_m: FloatArray, shape: HandShape, side: Side) -> KinematicPose:
@@ -264,8 +312,9 @@ def angles_of(points_m: FloatArray) -> FloatArray:
     x, y, z = bones[..., 0, 0], bones[..., 0, 1], bones[..., 0, 2]
     flexion = np.arctan2(-y, -z)
     abduction = np.arctan2(x, np.hypot(y, z))
-    first = np.stack([flexion, abduction], axis=-1)
-    along, inward, _ = _bend_directions(np.cos(first), np.sin(first))
+    cos_f, sin_f, cos_a, sin_a = np.cos(flexion), np.sin(flexion), np.cos(abduction), np.sin(abduction)
+    along = np.stack([sin_a, -cos_a * sin_f, -cos_a * cos_f], axis=-1)[..., None, :]
+    inward = np.stack([np.zeros_like(cos_f), -cos_f, sin_f], axis=-1)[..., None, :]
     others = bones[..., 1:, :]
     bend = np.arctan2((others * inward).sum(-1), (others * along).sum(-1))
     end = np.remainder(bend[..., 1] - bend[..., 0] + np.pi, 2 * np.pi) - np.pi
@@ -277,38 +326,6 @@ def closest_rotation(points: FloatArray, source: FloatArray) -> FloatArray:
     u, _, vt = np.linalg.svd(np.swapaxes(points, -1, -2) @ source)
     u[..., 2] *= np.linalg.det(u @ vt)[..., None]
     return np.asarray(u @ vt)
-
-
-def _bend_directions(cosines: FloatArray, sines: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """d, p0 and their normal h = cos(a) x - sin(a) d0, each (..., 5, 1, 3) in the fingers' own axes."""
-    cos_f, sin_f = cosines[..., FLEXION], sines[..., FLEXION]
-    cos_a, sin_a = cosines[..., ABDUCTION], sines[..., ABDUCTION]
-    zero = np.zeros_like(cos_f)
-    along = np.stack([sin_a, -cos_a * sin_f, -cos_a * cos_f], axis=-1)
-    inward = np.stack([zero, -cos_f, sin_f], axis=-1)
-    across = np.stack([cos_a, sin_a * sin_f, sin_a * cos_f], axis=-1)
-    return along[..., None, :], inward[..., None, :], across[..., None, :]
-
-
-def _chain(
-    palm_m: FloatArray,
-    bones_m: FloatArray,
-    along: FloatArray,
-    inward: FloatArray,
-    cos_bend: FloatArray,
-    sin_bend: FloatArray,
-) -> FloatArray:
-    """Joints (..., 21, 3) from the directions (..., 5, 1, 3) in the wrist's axes."""
-    batch = bones_m.shape[:-2]
-    links = np.empty((*batch, NUM_FINGERS, 4, 3))
-    links[..., 0, :] = palm_m[..., 1:, :]
-    links[..., 1, :] = along[..., 0, :]
-    links[..., 2:, :] = cos_bend[..., None] * along + sin_bend[..., None] * inward
-    links[..., 1:, :] *= bones_m[..., None]
-    points = np.empty((*batch, NUM_JOINTS, 3))
-    points[..., 0, :] = palm_m[..., 0, :]
-    points[..., 1:, :] = links.cumsum(axis=-2).reshape(*batch, NUM_JOINTS - 1, 3)
-    return points
 
 
 def _fingers_own_axes() -> FloatArray:
@@ -361,7 +378,3 @@ def _jacobian_template(count: int) -> FloatArray:
     template = np.zeros((count, NUM_JOINTS, 3, NUM_PARAMETERS))
     template[..., :3] = np.eye(3)
     return template.reshape(count, -1)
-
-
-def _empty_jacobian(count: int) -> FloatArray:
-    return _jacobian_template(count).copy()

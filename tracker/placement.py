@@ -5,38 +5,183 @@ unit rays d_i. The wrist t is where the joints lie closest to their rays, in clo
 
     sum_i w_i (I - d_i d_i^T) (J_i + t) = 0,
 
-a linear system of 3 unknowns, solved again with weights lowered for joints far from their rays.
+a linear system of 3 unknowns, solved again with weights lowered for joints far from their rays. Hands whose
+bones are known are then fitted as kinematic hands (``kinematic_fit.py``), all of a frame at once.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from tracker.cameras import Camera
 from tracker.errors import PlacementError
-from tracker.joints import FINGER_MCPS, WRIST, FloatArray, camera_from_wrist
+from tracker.joints import FINGER_MCPS, NUM_JOINTS, WRIST, FloatArray, camera_from_wrist
+from tracker.kinematic_fit import Evidence, Fit, FitConfig, PoseArrays, fit
+from tracker.kinematic_hand import (
+    ADULT_SIZE_SD,
+    ANGLE_LOWER_RAD,
+    ANGLE_UPPER_RAD,
+    HandShape,
+    KinematicPose,
+    joints,
+    mirror_sign,
+    pose_from_joints,
+)
 from tracker.structs import HandEstimate, HandPose, ObservedHand
 
+BoolArray = npt.NDArray[np.bool_]
+
+_PALM = [WRIST, *FINGER_MCPS]
 MIN_JOINTS_IN_VIEW = 6
 REWEIGHTINGS = 2
 HUBER_SCALE = 1.5
 """Joints farther from their rays than this many median distances weigh less."""
-HAND_SIZE_SD = 0.06
-"""Relative spread of hand sizes about the network's guess; range is as uncertain as size."""
 JOINT_NOISE_FLOOR_M = 0.002
+RESTART_M = 0.010
+"""A fit from a prediction whose joints lie farther than this from their rays, in the mean, is tried again
+from the network's pose. In recorded clips one fit in a hundred does."""
+MAX_MISFIT_M = 0.015
+"""A hand whose joints lie farther than this from their rays was misread: of the other side, or no hand."""
 
 
 def place_hands(
-    estimates: Sequence[HandEstimate], observed: Sequence[ObservedHand], camera: Camera
+    estimates: Sequence[HandEstimate],
+    observed: Sequence[ObservedHand],
+    camera: Camera,
+    config: FitConfig | None = None,
 ) -> tuple[HandPose | None, ...]:
-    """Place each estimate in the camera frame; None for a hand that cannot be placed."""
-    poses: list[HandPose | None] = []
-    for estimate, hand in zip(estimates, observed, strict=True):
+    """Place each estimate in the camera frame; None for a hand that cannot be placed.
+
+    Hands whose bones are known come out as kinematic hands, others as the network read them.
+    """
+    poses: list[HandPose | None] = [None] * len(estimates)
+    to_fit: list[tuple[int, SeenHand]] = []
+    for index, (estimate, hand) in enumerate(zip(estimates, observed, strict=True)):
         try:
-            poses.append(place_hand(estimate, camera, hand_scale=hand.hand_scale))
+            if hand.shape is None:
+                poses[index] = place_hand(estimate, camera, hand_scale=hand.hand_scale)
+            else:
+                to_fit.append((index, SeenHand.of(estimate, hand.shape, hand.predicted, camera)))
         except PlacementError:
-            poses.append(None)
+            continue
+    if to_fit:
+        fitted = fit_hands([hand for _, hand in to_fit], camera, config or FitConfig())
+        for (index, _), pose in zip(to_fit, fitted, strict=True):
+            poses[index] = pose
     return tuple(poses)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenHand:
+    """A hand with bones, enough of whose joints have rays for a fit."""
+
+    estimate: HandEstimate
+    shape: HandShape
+    predicted: KinematicPose | None
+    rays: FloatArray
+    """(21, 3) zero where a joint has none."""
+    scores: FloatArray
+    """(21,) zero where a joint has no ray."""
+
+    @staticmethod
+    def of(
+        estimate: HandEstimate, shape: HandShape, predicted: KinematicPose | None, camera: Camera
+    ) -> "SeenHand":
+        """The hand of an estimate.
+
+        Raises:
+            PlacementError: fewer than 6 joints have a ray, or none that has counts.
+        """
+        rays, in_view = rays_in_view(estimate, camera)
+        scores = estimate.joint_scores
+        if not in_view.all():
+            rays, scores = np.where(in_view[:, None], rays, 0.0), np.where(in_view, scores, 0.0)
+        return SeenHand(estimate, shape, predicted, rays, scores)
+
+    def fresh_start(self) -> KinematicPose:
+        """The pose that the network's joints have, brought to their rays in closed form."""
+        side = self.estimate.side
+        pose = pose_from_joints(self.estimate.joints_from_wrist_m, self.shape, side)
+        angles_rad = np.clip(pose.angles_rad, ANGLE_LOWER_RAD, ANGLE_UPPER_RAD)
+        at_zero = KinematicPose(np.zeros(3), pose.camera_from_wrist, angles_rad)
+        wrist_m, _, _ = closest_to_rays(joints(self.shape, at_zero, side), self.rays, self.scores)
+        return KinematicPose(wrist_m, pose.camera_from_wrist, angles_rad)
+
+
+def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> list[HandPose | None]:
+    """Fit hands of known bones, all at once; None for a hand that cannot be placed."""
+    evidence = Evidence(
+        palm_m=np.array([hand.shape.palm_m for hand in hands]),
+        bones_m=np.array([hand.shape.finger_bones_m for hand in hands]),
+        mirror_signs=np.array([mirror_sign(hand.estimate.side) for hand in hands]),
+        rays=np.array([hand.rays for hand in hands]),
+        scores=np.array([hand.scores for hand in hands]),
+        network_m=np.array([hand.estimate.joints_from_wrist_m for hand in hands]),
+    )
+    start = [hand.predicted or hand.fresh_start() for hand in hands]
+    fitted = fit(evidence, stacked(start), config)
+    misfits_m = mean_offsets(fitted, evidence)
+    # A prediction can be so wrong that the search ends elsewhere; the network's own pose is a second start.
+    lost = [i for i, hand in enumerate(hands) if hand.predicted is not None and misfits_m[i] > RESTART_M]
+    if lost:
+        for index in lost:
+            start[index] = hands[index].fresh_start()
+        fitted = fit(evidence, stacked(start), config)
+        misfits_m = mean_offsets(fitted, evidence)
+    along_m = np.where(evidence.scores > 0, (fitted.joints_m * evidence.rays).sum(axis=-1), np.inf)
+    usable = (misfits_m < MAX_MISFIT_M) & (along_m > 0).all(axis=1)
+    return [
+        fitted_pose(hand, fitted, index, camera) if usable[index] else unfitted_pose(hand, camera)
+        for index, hand in enumerate(hands)
+    ]
+
+
+def stacked(poses: Sequence[KinematicPose]) -> PoseArrays:
+    """The arrays of several poses."""
+    return (
+        np.array([pose.wrist_in_camera_m for pose in poses]),
+        np.array([pose.camera_from_wrist for pose in poses]),
+        np.array([pose.angles_rad for pose in poses]),
+    )
+
+
+def mean_offsets(fitted: Fit, evidence: Evidence) -> FloatArray:
+    """Mean distances (H,) in metres of the fitted joints from their rays, by the network's scores."""
+    offsets = ray_offsets(fitted.joints_m, evidence.rays)
+    return np.asarray((offsets * evidence.scores).sum(axis=1) / evidence.scores.sum(axis=1))
+
+
+def unfitted_pose(hand: SeenHand, camera: Camera) -> HandPose | None:
+    """A hand that does not bend as it was read: the network's joints at the size of its bones."""
+    own = HandShape.from_joints(hand.estimate.joints_from_wrist_m, hand.estimate.side).size_m
+    try:
+        return place_hand(hand.estimate, camera, hand_scale=hand.shape.size_m / max(own, 1e-9))
+    except PlacementError:
+        return None
+
+
+def fitted_pose(hand: SeenHand, fitted: Fit, index: int, camera: Camera) -> HandPose:
+    """The placed hand from one of several fitted ones."""
+    joints_m, weights = fitted.joints_m[index], fitted.weights[index]
+    wrists_m, rotations, angles_rad = fitted.pose
+    palm_slope = fitted.jacobian[index].reshape(NUM_JOINTS, 3, -1)[_PALM].mean(axis=0)
+    center = joints_m[_PALM].mean(axis=0)
+    covariance = palm_slope @ fitted.covariance[index] @ palm_slope.T
+    covariance += hand.shape.size_sd**2 * np.outer(center, center)
+    return HandPose(
+        side=hand.estimate.side,
+        joints_in_camera_m=joints_m,
+        camera_from_wrist=rotations[index],
+        covariance_m2=covariance,
+        reprojection_error_px=weighted_rms(camera.project(joints_m) - hand.estimate.joints_px, weights),
+        observed_px=hand.estimate.joints_px,
+        joint_scores=hand.estimate.joint_scores,
+        mano=hand.estimate.mano,
+        kinematics=KinematicPose(wrists_m[index], rotations[index], angles_rad[index]),
+        shape=hand.shape,
+    )
 
 
 def place_hand(estimate: HandEstimate, camera: Camera, *, hand_scale: float = 1.0) -> HandPose:
@@ -50,14 +195,9 @@ def place_hand(estimate: HandEstimate, camera: Camera, *, hand_scale: float = 1.
     Raises:
         PlacementError: fewer than 6 joints have a ray, none counts, or the rays meet behind the camera.
     """
-    rays = camera.unproject(estimate.joints_px)
+    rays, in_view = rays_in_view(estimate, camera)
     relative_m = estimate.joints_from_wrist_m * hand_scale
-    in_view = np.isfinite(rays).all(axis=-1)
-    if in_view.sum() < MIN_JOINTS_IN_VIEW:
-        raise PlacementError(f"only {in_view.sum()} joints have a ray; {MIN_JOINTS_IN_VIEW} are needed")
     weights = estimate.joint_scores[in_view]
-    if not weights.sum() > 0:
-        raise PlacementError("the scores of all joints in view are zero")
     wrist_m, weights, information = closest_to_rays(relative_m[in_view], rays[in_view], weights)
     joints_m = relative_m + wrist_m
     if not np.isfinite(joints_m).all() or ((joints_m[in_view] * rays[in_view]).sum(-1) <= 0).any():
@@ -74,6 +214,21 @@ def place_hand(estimate: HandEstimate, camera: Camera, *, hand_scale: float = 1.
         joint_scores=estimate.joint_scores,
         mano=estimate.mano,
     )
+
+
+def rays_in_view(estimate: HandEstimate, camera: Camera) -> tuple[FloatArray, BoolArray]:
+    """Unit rays (21, 3) through the joints, NaN where there is none, and which joints (21,) have one.
+
+    Raises:
+        PlacementError: fewer than 6 joints have a ray, or none that has counts.
+    """
+    rays = camera.unproject(estimate.joints_px)
+    in_view = np.isfinite(rays[:, 2])
+    if in_view.sum() < MIN_JOINTS_IN_VIEW:
+        raise PlacementError(f"only {in_view.sum()} joints have a ray; {MIN_JOINTS_IN_VIEW} are needed")
+    if not estimate.joint_scores[in_view].sum() > 0:
+        raise PlacementError("the scores of all joints in view are zero")
+    return rays, in_view
 
 
 def closest_to_rays(
@@ -98,7 +253,7 @@ def closest_to_rays(
 
 
 def ray_offsets(points_m: FloatArray, rays: FloatArray) -> FloatArray:
-    """Distances (N,) in metres of points (N, 3) from their unit rays (N, 3)."""
+    """Distances (..., N) in metres of points (..., N, 3) from their unit rays (..., N, 3)."""
     along = (points_m * rays).sum(axis=-1, keepdims=True)
     offsets = points_m - along * rays
     return np.asarray(np.sqrt((offsets * offsets).sum(axis=-1)))
@@ -119,10 +274,10 @@ def position_covariance(
     Two independent parts: the rays' noise, seen in the joints' ``offsets_m`` (N,) from them, carried through
     the linear solve; and the unknown hand size, which moves the hand along its ray and nowhere else.
     """
-    center = joints_m[[WRIST, *FINGER_MCPS]].mean(axis=0)
+    center = joints_m[_PALM].mean(axis=0)
     freedom = max(2 * len(offsets_m) - 3, 1)
     variance = float((weights * offsets_m**2).sum()) / freedom + JOINT_NOISE_FLOOR_M**2
-    return variance * np.linalg.inv(information) + HAND_SIZE_SD**2 * np.outer(center, center)
+    return variance * np.linalg.inv(information) + ADULT_SIZE_SD**2 * np.outer(center, center)
 
 
 def weighted_rms(errors_px: FloatArray, weights: FloatArray) -> float:

@@ -1,13 +1,13 @@
 """Who is who: keeps an identity, a side, a size and a motion for each hand over time."""
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tracker.cameras import Camera
-from tracker.joints import FloatArray, Side, bone_lengths
+from tracker.joints import FloatArray, Side
+from tracker.kinematic_hand import HandShape, KinematicPose
 from tracker.structs import (
     ExpectedRegion,
     Frame,
@@ -18,6 +18,7 @@ from tracker.structs import (
     ObservedHand,
     TrackedHand,
 )
+from tracker.temporal.bones import BoneEstimator, BonesConfig
 from tracker.temporal.same_hand import separation
 from tracker.temporal.sides import CLEAR_EVIDENCE, SideConfig, SideEvidence, decide_sides
 from tracker.temporal.sighting import Sighting, SightingConfig, sighting_of
@@ -40,8 +41,9 @@ class TracksConfig:
     max_doubtful_frames: int = 3
     """Frames in a row in which a hand may look like none of the wearer's before its track ends; what looked
     so from its first frame on is not published."""
-    size_memory: int = 60
-    """Frames over which a hand's size is the median."""
+    bones: BonesConfig = field(default_factory=BonesConfig)
+    hand: HandShape | None = None
+    """The wearer's hand as measured once; None has it estimated while it is tracked."""
     sighting: SightingConfig = field(default_factory=SightingConfig)
     sides: SideConfig = field(default_factory=SideConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
@@ -62,7 +64,7 @@ class Track:
         """Whether it ever looked like a hand that can be there; until then it is not published."""
         self.doubtful_frames = 0
         """Frames in a row, up to the last, in which it looked like none."""
-        self._sizes: deque[float] = deque(maxlen=config.size_memory)
+        self.bones = BoneEstimator(config.bones, config.hand)
         self._filter = HandFilter(config.smoothing)
 
     @property
@@ -90,12 +92,6 @@ class Track:
         moved = self.box.center_px + self.box_velocity_px_per_s * max(time_s - self.seen_at_s, 0.0)
         return replace(self.box, center_px=moved)
 
-    def hand_scale(self, estimate: HandEstimate) -> float:
-        """Factor that brings this estimate's bones to the track's size so far, this frame's included."""
-        size = float(bone_lengths(estimate.joints_from_wrist_m).sum())
-        self._sizes.append(size)
-        return float(np.median(self._sizes)) / size if size > 0 else 1.0
-
     def place(self, pose: HandPose, time_s: float) -> None:
         """Smooth a placed pose."""
         smoothed, velocity = self._filter(pose, time_s - self.seen_at_s)
@@ -108,6 +104,12 @@ class Track:
             joints_px=smoothed.observed_px,
             velocity_m_per_s=velocity,
         )
+
+    def predicted(self) -> KinematicPose | None:
+        """How the hand is expected; None before it was fitted, and when it has changed its side."""
+        if self.hand is None or self.hand.pose.side is not self.side:
+            return None
+        return self.hand.pose.kinematics
 
     def coast(self, time_s: float, memory_s: float) -> TrackedHand | None:
         """The hand moved on with its fading velocity; None where there is nothing to go on from.
@@ -138,6 +140,7 @@ class Tracks:
         self._max_hands = max_hands
         self._tracks: list[Track] = []
         self._next_id = 1
+        self._bones = BoneEstimator(self._config.bones, self._config.hand)
         self._time_s: float | None = None
         self._camera: Camera | None = None
 
@@ -181,10 +184,18 @@ class Tracks:
     def sized(
         self, observed: Sequence[ObservedHand], estimates: Sequence[HandEstimate]
     ) -> tuple[ObservedHand, ...]:
-        """The observed hands, each with the factor that brings its estimate to the size of its track."""
+        """The observed hands, each with the bones of its track, this frame's estimate included.
+
+        Both hands of one wearer are measured together: they are of one size, and either shows the other's.
+        """
         tracks = {track.track_id: track for track in self._tracks}
+        shared = self._bones if self._config.sides.one_wearer else None
         return tuple(
-            replace(hand, hand_scale=tracks[hand.track_id].hand_scale(estimate))
+            replace(
+                hand,
+                shape=(shared or tracks[hand.track_id].bones).see(estimate),
+                predicted=tracks[hand.track_id].predicted(),
+            )
             for hand, estimate in zip(observed, estimates, strict=True)
         )
 
