@@ -24,6 +24,8 @@ BASE = (
     "sampling",
     "skinned_hand",
     "mano_numpy",
+    "user_folder",
+    "whole_file",
 )
 """The ground all stages stand on: each part may import those before it."""
 STAGES: dict[str, set[str]] = {
@@ -36,9 +38,12 @@ STAGES: dict[str, set[str]] = {
     "temporal": set(),
     "hand_mesh": set(),
     "sinks": {"hand_mesh"},
+    "hand_store": set(),
+    "hand_measurement": {"hand_store", "placement"},
     "pipeline": {"networks", "detect", "pose", "placement", "temporal"},
     "progress": set(),
     "runtime": {"sources", "sinks"},
+    "calibrate_hand": {"hand_store", "hand_measurement", "pipeline", "detect", "pose", "temporal"},
 }
 """The other parts a part may import, besides itself and the ground."""
 TOPS = ("cli", "cli_options", "__main__", "research")
@@ -47,7 +52,7 @@ RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", 
 LIBRARIES: dict[str, set[str]] = {
     "sampling": {"numpy", "cv2"},
     "networks": {"numpy", "onnxruntime", "safetensors", "torch", "torch_tensorrt"},
-    "weights_store": {"numpy", "platformdirs"},
+    "weights_store": {"numpy"},
     "sources": {"numpy", "av"},
     "sinks": {"numpy", "av", "msgspec", "PIL", "websockets"},
     "cli": {"numpy", "tyro"},

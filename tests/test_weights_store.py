@@ -26,7 +26,7 @@ from tracker.networks.hamer import load_hamer, network_of, seeded_crops  # noqa:
 from tracker.networks.mano_file import read_mano  # noqa: E402
 from tracker.networks.weights import from_official, read_official  # noqa: E402
 from tracker.weights_store import default_folder, describe, find_weights, import_weights  # noqa: E402
-from tracker.weights_store.whole_file import whole_file  # noqa: E402
+from tracker.whole_file import whole_file  # noqa: E402
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -300,7 +300,6 @@ def test_a_full_folder_says_what_is_there(imported: Path) -> None:
 
 
 def test_the_folder_is_below_the_given_home_or_the_platform_cache(tmp_path: Path) -> None:
-    pytest.importorskip("platformdirs")
     assert default_folder(tmp_path) == tmp_path / "weights"
     assert default_folder().name == "weights"
 

@@ -36,7 +36,7 @@ from tracker.sinks.wire import (
     encode_header,
     encode_state,
 )
-from tracker.structs import HandPose, ManoParameters, StreamInfo, TrackedFrame, TrackedHand
+from tracker.structs import HandPose, HandUsed, ManoParameters, StreamInfo, TrackedFrame, TrackedHand
 
 GOLDEN = Path(__file__).parent / "data" / "wire_v1.jsonl"
 CLOCK = Clock(monotonic_s=12.5, unix_s=1790000000.25)
@@ -145,6 +145,15 @@ def test_decoding_gives_back_the_header(model: type[Camera], assumed: bool) -> N
     camera = model(641, 479, 500.1, 1 / 3, 320.0, 240.0, coefficients, assumed)
     info = StreamInfo("weg/ü b.mp4", "hamer", camera)
     assert decode_message(encode_header(info, CLOCK)) == Header(info, CLOCK)
+
+
+def test_a_header_says_whose_hand_was_told_and_is_silent_where_none_was() -> None:
+    info = StreamInfo("clip.mp4", "landmarks", pinhole_from_fov(640, 480, 60.0), HandUsed("ma\udcff", 0.0661))
+    message = encode_header(info, CLOCK)
+    assert json.loads(message)["hand"] == {"name": "ma\\udcff", "palm_width_mm": 66.1}
+    decoded = decode_message(message)
+    assert isinstance(decoded, Header) and decoded.info.hand == HandUsed("ma\\udcff", 0.0661)
+    assert b'"hand"' not in encode_header(some_info(), CLOCK)
 
 
 def test_numpy_numbers_in_a_camera_are_written() -> None:

@@ -20,6 +20,7 @@ import tyro
 
 from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
 from tracker.errors import TrackerError, UsageError
+from tracker.user_folder import user_folder
 
 if TYPE_CHECKING:
     from tracker.sinks import Sink
@@ -136,16 +137,74 @@ class Evaluate:
         """Track and measure every clip; returns the exit status."""
         from tracker.research.evaluation.command import evaluate
 
+        hand = self.tracking.hand_used(home_folder(), webcam=False, say=say)
         with interruptible():
             return evaluate(
                 self.data,
-                lambda first_person: self.tracking.config(home_folder(), webcam=not first_person),
+                lambda first_person: self.tracking.config(home_folder(), webcam=not first_person, hand=hand),
                 clips=self.clips,
                 out=self.out,
                 overwrite=self.overwrite,
                 lateness=self.truth_lateness,
                 say=say,
             )
+
+
+@dataclass(frozen=True)
+class CalibrateHand:
+    """Measure your hand once, so that distances come out in true metres; --hand uses it.
+
+    Hold it up before the camera, flat, fingers straight, palm first, then its back.
+    """
+
+    source: str | None = None
+    """Webcam number, video file or URL that shows your hand; webcam 0 unless only a width is given."""
+    palm_width_mm: float | None = None
+    """By a ruler, from the middle of the index finger's knuckle to that of the little finger's: 40 to 80.
+    Without a source it scales an average hand."""
+    distance_m: float | None = None
+    """How far from the lens the palm is held; needs --camera or --fov."""
+    name: str = "default"
+    """To store the hand under; what was stored under it is replaced."""
+    max_frames: int | None = None
+    """Stop after this many frames of the source."""
+    camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
+
+    def run(self) -> int:
+        """Measure and store; returns the exit status."""
+        return calibrate_hand(self)
+
+
+def calibrate_hand(options: CalibrateHand) -> int:
+    """Measure a hand, say what was measured, and store it; returns the exit status."""
+    from tracker.calibrate_hand import check_distance, describe, watch_hands
+    from tracker.hand_store import MeasuredHand, check_palm_width_mm, hand_path, store_hand
+    from tracker.kinematic_hand import HandShape
+
+    path = hand_path(options.name, user_folder(home_folder()))
+    known = options.camera.camera is not None or options.camera.fov is not None or options.source == "demo"
+    check_distance(options.distance_m, camera_is_known=known)
+    width_m = None
+    if options.palm_width_mm is not None:
+        check_palm_width_mm(options.palm_width_mm)
+        width_m = options.palm_width_mm / 1e3
+        if options.distance_m is not None:
+            raise UsageError("both --palm-width-mm and --distance-m give the hand's size; give one of them")
+    if options.source is None and width_m is not None:
+        hand = MeasuredHand(HandShape.from_palm_width(width_m), "palm width")
+    else:
+        with interruptible(), ExitStack() as stack:
+            source = open_for(
+                Live(source=options.source or "0", max_frames=options.max_frames, camera=options.camera)
+            )
+            stack.callback(source.close)
+            meter = watch_hands(source, live=source.live, say=say)
+        hand = meter.measured(palm_width_m=width_m, distance_m=options.distance_m)
+    print(describe(hand))
+    replaced = path.exists()
+    store_hand(hand, path)
+    say(f"{'replaced' if replaced else 'wrote'} {path}; use it with --hand {options.name}")
+    return 0
 
 
 def track(options: Live) -> int:
@@ -160,9 +219,15 @@ def track(options: Live) -> int:
         source = open_for(options)
         stack.callback(source.close)
         webcam = webcam_number(options.source) is not None
-        tracker = stack.enter_context(options.tracking.load(home_folder(), webcam=webcam))
+        hand = options.tracking.hand_used(home_folder(), webcam=webcam, say=say)
+        tracker = stack.enter_context(options.tracking.load(home_folder(), webcam=webcam, hand=hand))
         outputs = stack.enter_context(
-            Outputs(open_sinks(options, source), source=source.name, backend=options.tracking.backend)
+            Outputs(
+                open_sinks(options, source),
+                source=source.name,
+                backend=options.tracking.backend,
+                hand=None if hand is None else hand.used,
+            )
         )
         progress = Progress(live=source.live, total_frames=source.frame_count)
         stack.callback(progress.close)
@@ -312,6 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Annotated[Live, tyro.conf.subcommand(name="live")]
         | Annotated[Process, tyro.conf.subcommand(name="process")]
         | Annotated[Replay, tyro.conf.subcommand(name="replay")]
+        | Annotated[CalibrateHand, tyro.conf.subcommand(name="calibrate-hand")]
         | Annotated[Weights, tyro.conf.subcommand(name="weights")]
         | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
     )

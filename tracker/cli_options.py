@@ -1,19 +1,22 @@
 """Options that several commands share, and what they are put together to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tracker.errors import UsageError
+from tracker.user_folder import user_folder
 
 if TYPE_CHECKING:
     from tracker.cameras import Camera
+    from tracker.kinematic_hand import HandShape
     from tracker.mano_numpy import ManoModel
     from tracker.pipeline import HandTracker, TrackerConfig
     from tracker.pose.hamer import HamerOptions
     from tracker.sinks import Sink
+    from tracker.structs import HandUsed
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,21 @@ class CameraOptions:
         return load_camera(self.camera) if self.camera is not None else None
 
 
+@dataclass(frozen=True, eq=False)
+class ChosenHand:
+    """Bones that a run is told, and where they come from."""
+
+    name: str
+    shape: "HandShape"
+
+    @property
+    def used(self) -> "HandUsed":
+        """What outputs say of it."""
+        from tracker.structs import HandUsed
+
+        return HandUsed(self.name, self.shape.palm_width_m)
+
+
 @dataclass(frozen=True)
 class TrackingOptions:
     """How hands are tracked."""
@@ -48,6 +66,11 @@ class TrackingOptions:
     view: Literal["first-person", "any"] | None = None
     """Whose hands are seen: first-person, of whoever wears or holds the camera, or any. Sides are decided
     accordingly. Unless given: any for a webcam and for several people, else first-person."""
+    hand: str | None = None
+    """The hand that is tracked: a name that calibrate-hand stored, a .json file, or none. A webcam uses the
+    one stored as default unless told otherwise; files and streams use none, as they may show anybody."""
+    palm_width_mm: float | None = None
+    """The tracked hand's palm width, knuckle to knuckle, 40 to 80; instead of --hand."""
     engine: Literal["graph", "inductor", "tensorrt", "eager"] | None = None
     """How hamer runs: graph unless given, eager where there is no GPU."""
     crop: Literal["virtual", "affine"] = "virtual"
@@ -57,18 +80,48 @@ class TrackingOptions:
     mano: Path | None = None
     """MANO_RIGHT.pkl; what the weights command imported unless given."""
 
-    def load(self, home: Path | None, *, webcam: bool) -> "HandTracker":
+    def hand_used(
+        self, home: Path | None, *, webcam: bool, say: "Callable[[str], None]"
+    ) -> "ChosenHand | None":
+        """The hand's bones that the options name; of a webcam's owner those stored as default.
+
+        Raises:
+            HandFileError: both options are given, the width is no hand's, or the file is not there.
+        """
+        from tracker.hand_store import DEFAULT_NAME, NO_HAND, check_palm_width_mm, find_hand, hand_path
+        from tracker.kinematic_hand import HandShape
+
+        if self.palm_width_mm is not None:
+            if self.hand is not None:
+                raise UsageError("both --hand and --palm-width-mm are given; give one of them")
+            check_palm_width_mm(self.palm_width_mm)
+            return ChosenHand("palm width", HandShape.from_palm_width(self.palm_width_mm / 1e3))
+        if self.hand == NO_HAND:
+            return None
+        if self.hand is not None:
+            return ChosenHand(self.hand, find_hand(self.hand, user_folder(home)).shape)
+        if not webcam or not hand_path(DEFAULT_NAME, user_folder(home)).is_file():
+            return None
+        shape = find_hand(DEFAULT_NAME, user_folder(home)).shape
+        say(
+            f"using the hand stored as {DEFAULT_NAME!r} (palm {1e3 * shape.palm_width_m:.0f} mm); "
+            f"for somebody else's hands give --hand {NO_HAND}"
+        )
+        return ChosenHand(DEFAULT_NAME, shape)
+
+    def load(self, home: Path | None, *, webcam: bool, hand: "ChosenHand | None" = None) -> "HandTracker":
         """The tracker, its networks opened; arguments as for `config`."""
         from tracker.pipeline import HandTracker
 
-        return HandTracker(self.config(home, webcam=webcam))
+        return HandTracker(self.config(home, webcam=webcam, hand=hand))
 
-    def config(self, home: Path | None, *, webcam: bool) -> "TrackerConfig":
+    def config(self, home: Path | None, *, webcam: bool, hand: "ChosenHand | None" = None) -> "TrackerConfig":
         """What the tracker is made from.
 
         Args:
             home: where TRACKER_HOME points, if it does.
             webcam: the pictures come from one, which mostly faces the hands' owner.
+            hand: whose bones are known; None has them estimated.
         """
         from tracker.detect import DetectorConfig
         from tracker.pipeline import TrackerConfig
@@ -86,6 +139,7 @@ class TrackingOptions:
                     view=self.view or ("any" if webcam or self.several_people else "first-person")
                 ),
                 sides=SideConfig(one_wearer=not self.several_people),
+                hand=None if hand is None else hand.shape,
             ),
         )
 
@@ -160,13 +214,9 @@ def _is_device(path: Path) -> bool:
 
 def stored_mano(home: Path | None) -> Path | None:
     """The MANO file in the weights' folder, if it is there."""
-    from tracker.errors import MissingDependencyError
     from tracker.weights_store import MANO, default_folder
 
-    try:
-        path = default_folder(home) / MANO.stored_as
-    except MissingDependencyError:  # the extra hamer is not installed, so nothing was ever imported
-        return None
+    path = default_folder(home) / MANO.stored_as
     return path if path.is_file() else None
 
 

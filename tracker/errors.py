@@ -45,6 +45,14 @@ class PlacementError(TrackerError):
     """A hand cannot be placed in the camera frame from what was observed."""
 
 
+class HandFileError(UsageError):
+    """A measured hand is missing, malformed, implausible, or cannot be written."""
+
+
+class MeasurementError(TrackerError):
+    """What a camera saw does not give a hand's measure."""
+
+
 class WeightsError(UsageError):
     """A file of weights is missing, damaged, refused, of another network, or cannot be written."""
 

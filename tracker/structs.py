@@ -210,9 +210,18 @@ class TrackedFrame:
 
 
 @dataclass(frozen=True)
+class HandUsed:
+    """A hand whose bones the tracker was told, rather than measuring them itself."""
+
+    name: str
+    palm_width_m: float
+
+
+@dataclass(frozen=True)
 class StreamInfo:
     """What holds for a run of frames: where they come from and how they are seen."""
 
     source: str
     backend: str
     camera: Camera
+    hand: HandUsed | None = None

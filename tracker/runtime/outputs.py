@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tracker.cameras import Camera
 from tracker.sinks import Sink
-from tracker.structs import Frame, StreamInfo, TrackedFrame
+from tracker.structs import Frame, HandUsed, StreamInfo, TrackedFrame
 
 
 class Outputs:
@@ -13,10 +13,13 @@ class Outputs:
     A sink that cannot be closed is heard of, unless something else failed before: that is the cause to tell.
     """
 
-    def __init__(self, sinks: Sequence[Sink], *, source: str, backend: str) -> None:
+    def __init__(
+        self, sinks: Sequence[Sink], *, source: str, backend: str, hand: HandUsed | None = None
+    ) -> None:
         self._sinks = tuple(sinks)
         self._source = source
         self._backend = backend
+        self._hand = hand
         self._camera: Camera | None = None
 
     def send(self, tracked: TrackedFrame, frame: Frame) -> None:
@@ -26,7 +29,7 @@ class Outputs:
             SinkFailedError: an output broke.
         """
         if frame.camera is not self._camera and frame.camera != self._camera:
-            info = StreamInfo(self._source, self._backend, frame.camera)
+            info = StreamInfo(self._source, self._backend, frame.camera, self._hand)
             for sink in self._sinks:
                 sink.begin(info)
         self._camera = frame.camera

@@ -34,7 +34,14 @@ class Failure(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     message: str
 
 
-class HeaderMessage(msgspec.Struct, tag_field="type", tag="header"):
+class HandUsedMessage(msgspec.Struct):
+    """``HandUsed`` as spelled on the wire."""
+
+    name: str
+    palm_width_mm: float
+
+
+class HeaderMessage(msgspec.Struct, tag_field="type", tag="header", omit_defaults=True):
     """``Header`` as spelled on the wire."""
 
     format: str
@@ -46,6 +53,7 @@ class HeaderMessage(msgspec.Struct, tag_field="type", tag="header"):
     axes: str
     joint_names: list[str]
     clock: Clock
+    hand: HandUsedMessage | None = None
 
 
 class ManoMessage(msgspec.Struct):

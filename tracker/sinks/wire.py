@@ -27,6 +27,7 @@ from tracker.sinks.messages import (
     Failure,
     FrameMessage,
     HandMessage,
+    HandUsedMessage,
     HeaderMessage,
     ManoMessage,
     Number,
@@ -34,7 +35,7 @@ from tracker.sinks.messages import (
     Rows,
     State,
 )
-from tracker.structs import HandPose, ManoParameters, StreamInfo, TrackedFrame, TrackedHand
+from tracker.structs import HandPose, HandUsed, ManoParameters, StreamInfo, TrackedFrame, TrackedHand
 
 _LENGTH_DECIMALS = 6
 _TIME_DECIMALS = 6
@@ -71,6 +72,7 @@ def encode_header(info: StreamInfo, clock: Clock) -> bytes:
         axes="opencv",
         joint_names=list(JOINT_NAMES),
         clock=Clock(round(clock.monotonic_s, _TIME_DECIMALS), round(clock.unix_s, _TIME_DECIMALS)),
+        hand=_hand_used_message(info.hand),
     )
     return _ENCODER.encode(message)
 
@@ -189,6 +191,12 @@ def _milliseconds(durations_s: Mapping[str, float]) -> dict[str, Number]:
     return {name: _number(1e3 * value, _MILLISECOND_DECIMALS) for name, value in durations_s.items()}
 
 
+def _hand_used_message(hand: HandUsed | None) -> HandUsedMessage | None:
+    if hand is None:
+        return None
+    return HandUsedMessage(_text(hand.name), round(hand.palm_width_m * 1e3, 3))
+
+
 def _text(text: str) -> str:
     """``text`` with what UTF-8 cannot hold (file names of undecodable bytes) written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -204,7 +212,10 @@ def _header(envelope: Envelope, message: bytes | str) -> Header:
         )
     header = _HEADER.decode(message)
     camera = camera_from_json(header.camera, assumed=header.camera_assumed)
-    return Header(StreamInfo(header.source, header.backend, camera), header.clock)
+    used = (
+        None if header.hand is None else HandUsed(header.hand.name, round(header.hand.palm_width_mm / 1e3, 6))
+    )
+    return Header(StreamInfo(header.source, header.backend, camera, used), header.clock)
 
 
 def _tracked_frame(message: FrameMessage) -> TrackedFrame:

@@ -12,8 +12,9 @@ import numpy as np
 
 from tracker.errors import MissingDependencyError, WeightsError
 from tracker.mano_numpy import ManoModel, load_mano
+from tracker.user_folder import user_folder
 from tracker.weights_store.archives import official_files
-from tracker.weights_store.whole_file import whole_file
+from tracker.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,8 @@ IMPORT_COMMAND = "hand-tracker weights import FILE"
 
 
 def default_folder(home: Path | None = None) -> Path:
-    """Where weights are kept: in ``home`` (what ``TRACKER_HOME`` says), else in the platform's cache folder.
-
-    Raises:
-        MissingDependencyError: there is no ``home``, and platformdirs is not installed.
-    """
-    if home is not None:
-        return home / "weights"
-    try:
-        from platformdirs import user_cache_path
-    except ImportError as error:
-        raise MissingDependencyError(
-            "platformdirs is not installed; install this package with the extra `hamer`, or set TRACKER_HOME"
-        ) from error
-    return user_cache_path("hand-tracker", appauthor=False) / "weights"
+    """Where weights are kept: below the user's folder of this program."""
+    return user_folder(home) / "weights"
 
 
 def find_weights(folder: Path) -> tuple[Path, Path]:
