@@ -44,6 +44,7 @@ def test_the_last_line_is_json_and_the_table_stands_before_it(
     *table, last = output.out.strip().splitlines()
     figures = json.loads(last)
     assert figures["EgoDex"]["clips"]["egodex_some_0"]["frames"] == 6
+    assert figures["EgoDex"]["all"]["frames"] == 6
     assert figures["InterHand2.6M"]["all"]["recall"] == 0
     assert figures["InterHand2.6M"]["all"]["precision"] is None
     titles = [line for line in table if line.startswith(("EgoDex", "InterHand2.6M"))]

@@ -156,6 +156,8 @@ def _one_by_one(result: ClipResult) -> Figure:
     middle.set_ylabel("mm")
     middle.axhline(0, color=TRUTH)
     _found_by_picture(bottom, result, matches.matched, wrong)
+    for axes in (middle, bottom):
+        axes.set_xlim(-1, len(hands_m))
     figure.suptitle(_headline(result))
     return figure
 

@@ -143,5 +143,11 @@ def to_json(results: Sequence[ClipResult]) -> dict[str, object]:
     }
 
 
-def _without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
+def _without_nan(figures: Mapping[str, float]) -> dict[str, float | int | None]:
+    return {name: _number(name, value) for name, value in figures.items() if name != "lateness_estimated"}
+
+
+def _number(name: str, value: float) -> float | int | None:
+    if not np.isfinite(value):
+        return None
+    return int(value) if name in SUMMED else value
