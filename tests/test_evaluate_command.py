@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from labelled_clips import careless, labelled_clip, moving_hands
 from test_ground_truth import write_egodex, write_interhand
 
 from tracker.cli import main
-from tracker.pipeline import HandTracker
+from tracker.pipeline import HandTracker, TrackerConfig
+from tracker.pose import load_pose_backend
 from tracker.research.evaluation import command
 from tracker.research.evaluation.baselines import BASELINES
 from tracker.research.evaluation.matching import Truth
@@ -16,6 +18,7 @@ from tracker.research.evaluation.metrics import ClipMetrics, measure
 from tracker.research.evaluation.predictions import read_predictions
 from tracker.research.evaluation.run import ClipResult
 from tracker.research.evaluation.table import ROWS, SUMMED, figures_of, to_text
+from tracker.research.ground_truth import find_clips
 from tracker.structs import Frame, TrackedFrame
 
 pytest.importorskip("onnxruntime")
@@ -49,7 +52,7 @@ def test_the_last_line_is_json_and_the_table_stands_before_it(
     assert figures["InterHand2.6M"]["all"]["precision"] is None
     titles = [line for line in table if line.startswith(("EgoDex", "InterHand2.6M"))]
     assert "MediaPipe Tasks" in titles[0] and "MediaPipe" not in titles[1]
-    assert "7 frames" in output.err
+    assert "8 frames" in output.err
 
 
 def test_plots_and_recordings_are_kept_and_never_lost(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +60,9 @@ def test_plots_and_recordings_are_kept_and_never_lost(data: Path, capsys: pytest
     out = data.parent / "new" / "out"
     assert run(data, "--out", out) == 0
     assert {path.name for path in out.iterdir()} == {
-        f"{name}{ending}" for name in ("egodex_some_0", "interhand_some") for ending in (".png", ".jsonl")
+        f"{name}{ending}"
+        for name in ("egodex_some_0", "interhand_some", "interhand_some_palm_given")
+        for ending in (".png", ".jsonl")
     }
     assert (out / "egodex_some_0.png").read_bytes()[:4] == b"\x89PNG"
     assert len(read_predictions(out / "egodex_some_0.jsonl", 6).side) == 6
@@ -75,7 +80,10 @@ def test_without_matplotlib_there_is_a_table_and_one_line_about_plots(
     output = capsys.readouterr()
     assert [line for line in output.err.splitlines() if "[research]" in line] == [command.NO_PLOTS]
     assert "recall" in output.out
-    assert [path.name for path in (data.parent / "out").iterdir()] == ["interhand_some.jsonl"]
+    assert sorted(path.name for path in (data.parent / "out").iterdir()) == [
+        "interhand_some.jsonl",
+        "interhand_some_palm_given.jsonl",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,8 +117,21 @@ def test_after_ctrl_c_the_finished_clips_are_reported(
     monkeypatch.setattr(command, "HandTracker", Stopped)
     assert run(data) == 130
     output = capsys.readouterr()
-    assert "stopped after 1 of 2 clips" in output.err
+    assert "stopped after 1 of 3 clips" in output.err
     assert list(json.loads(output.out.splitlines()[-1])) == ["EgoDex"]
+
+
+def test_a_tracker_is_told_the_palm_of_its_first_picture_and_only_when_asked(tmp_path: Path) -> None:
+    write_interhand(tmp_path, "interacting")
+    plain, given = command.with_sizes_given(find_clips(tmp_path)[0])
+    (labelled,) = given.labelled_frames()
+    backend = load_pose_backend("landmarks")
+    widths_m = np.linalg.norm(labelled.joints_in_camera_m[:, 5] - labelled.joints_in_camera_m[:, 17], axis=1)
+    for clip, expected in ((plain, None), (given, widths_m.mean())):
+        made = command.trackers(TrackerConfig(), backend, palm_given=clip is given)(labelled)
+        made.close()
+        hand = made.config.tracks.hand
+        assert (hand and hand.palm_width_m) == (expected and pytest.approx(expected))
 
 
 def some_result() -> ClipResult:

@@ -2,10 +2,15 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+
 from tracker.errors import UsageError
+from tracker.joints import FloatArray
+from tracker.kinematic_hand import HandShape
 from tracker.pipeline import HandTracker, TrackerConfig
 from tracker.pose import PoseBackend, load_pose_backend
 from tracker.progress import Progress
@@ -13,6 +18,8 @@ from tracker.research.evaluation.run import ClipResult, Lateness, NewTracker, ev
 from tracker.research.evaluation.table import to_json, to_text
 from tracker.research.ground_truth import LabelledClip, LabelledFrame, find_clips
 
+GIVEN = ", palm width given"
+"""Marks the data set of clips for which the tracker is told the true width of the palm."""
 NO_PLOTS = "no plots: they need matplotlib, which the extra research brings (pip install -e '.[research]')"
 INTERRUPTED_STATUS = 130
 
@@ -43,7 +50,7 @@ def evaluate(
     Raises:
         UsageError: see `find_clips`; or the folder for plots cannot be used.
     """
-    found = find_clips(data, clips)
+    found = [variant for clip in find_clips(data, clips) for variant in with_sizes_given(clip)]
     plots = find_spec("matplotlib") is not None
     if out is not None:
         _prepare(out, data, found, overwrite=overwrite)
@@ -57,7 +64,7 @@ def evaluate(
             results.append(
                 evaluate_clip(
                     clip,
-                    trackers(config_for(clip.first_person), backend),
+                    trackers(config_for(clip.first_person), backend, palm_given=clip.source.endswith(GIVEN)),
                     backend=config.backend,
                     recording=out / f"{clip.name}.jsonl" if out is not None else None,
                     lateness=lateness,
@@ -75,13 +82,35 @@ def evaluate(
     return INTERRUPTED_STATUS if interrupted else 0
 
 
-def trackers(config: TrackerConfig, backend: PoseBackend) -> NewTracker:
-    """Makes trackers that share one pose backend, which may take long to load and remembers no hands."""
+def with_sizes_given(clip: LabelledClip) -> tuple[LabelledClip, ...]:
+    """The clip, and once more where the tracker can be told the true width of the palm."""
+    if not clip.sizes_are_true:
+        return (clip,)
+    return clip, replace(clip, name=f"{clip.name}_palm_given", source=clip.source + GIVEN)
+
+
+def trackers(config: TrackerConfig, backend: PoseBackend, *, palm_given: bool) -> NewTracker:
+    """Makes trackers that share one pose backend, which may be slow to load and remembers no hands.
+
+    With ``palm_given`` each is told the palm's width of the hands truly in its first picture, as a user who
+    measured that one length would tell it, and nothing else.
+    """
 
     def new_tracker(first: LabelledFrame) -> HandTracker:
-        return HandTracker(config, backend=backend)
+        width_m = palm_width_m(first.joints_in_camera_m)
+        if not palm_given or not np.isfinite(width_m):
+            return HandTracker(config, backend=backend)
+        tracks = replace(config.tracks, hand=HandShape.from_palm_width(width_m))
+        return HandTracker(replace(config, tracks=tracks), backend=backend)
 
     return new_tracker
+
+
+def palm_width_m(joints_m: FloatArray) -> float:
+    """Mean distance of the index knuckle from the little finger's over hands (2, 21, 3) with both."""
+    widths = np.linalg.norm(joints_m[:, 5] - joints_m[:, 17], axis=-1)
+    known = widths[np.isfinite(widths)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _prepare(out: Path, data: Path, clips: Sequence[LabelledClip], *, overwrite: bool) -> None:

@@ -102,17 +102,22 @@ def _table(source: str, results: Sequence[ClipResult]) -> str:
     columns: list[tuple[str, Mapping[str, float]]] = list(zip(titles, clips, strict=True))
     if len(clips) > 1:
         columns.append(("ALL", over_clips(clips)))
-    columns += [(baseline.system, baseline.figures) for baseline in BASELINES if baseline.source == source]
+    columns += [
+        (baseline.system, baseline.figures) for baseline in BASELINES if source.startswith(baseline.source)
+    ]
     video = results[0].clip.frame_rate_hz is not None
     rows = [row for row in ROWS if video or not row.video]
     widths = [max(len(title), 9) for title, _ in columns]
+    margin = max(29, len(source))
     lines = [
-        f"{source:<29}" + "".join(f"  {title:>{w}}" for (title, _), w in zip(columns, widths, strict=True))
+        f"{source:<{margin}}"
+        + "".join(f"  {title:>{w}}" for (title, _), w in zip(columns, widths, strict=True))
     ]
     for row in rows:
         cells = (_cell(values.get(row.figure), row) for _, values in columns)
         lines.append(
-            f"{row.label:<29}" + "".join(f"  {cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
+            f"{row.label:<{margin}}"
+            + "".join(f"  {cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
         )
     if any(result.lateness_estimated for result in results):
         lines.append("(truth late by: estimated where the data set's reader does not know it)")

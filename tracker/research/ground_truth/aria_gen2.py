@@ -35,6 +35,7 @@ def open_clip(data: Path, answers: Path) -> LabelledClip:
         cameras=cameras,
         read_frames=picture_reader([data / str(entry["image"]) for entry in entries], cameras, times_s),
         frame_rate_hz=frame_rate_hz(times_s),
+        sizes_are_true=True,
     )
 
 

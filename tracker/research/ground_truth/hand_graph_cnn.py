@@ -47,5 +47,6 @@ def open_clip(data: Path, answers: Path) -> LabelledClip:
         cameras=cameras,
         read_frames=picture_reader(paths, cameras),
         frame_rate_hz=None,
+        sizes_are_true=True,
         first_person=False,
     )
