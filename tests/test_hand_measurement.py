@@ -30,7 +30,8 @@ def some_shape(seed: int = 0) -> HandShape:
     )
     straight = KinematicPose(np.zeros(3), np.eye(3), np.zeros((5, 4)))
     points = joints(HandShape(palm_m, bones_m), straight, Side.RIGHT)
-    return HandShape.from_joints(points, Side.RIGHT).with_palm_width(0.066)  # in its own wrist's axes
+    shape = HandShape.from_joints(points, Side.RIGHT)  # in its own wrist's axes
+    return shape.scaled(0.066 / shape.palm_width_m)
 
 
 def held_up(

@@ -98,7 +98,7 @@ class HandMeter:
         shape = HandShape(np.median(palms, axis=0), np.median(fingers, axis=0))
         shape = shape.scaled(float(np.median(sizes_m)) / mean_bone_m(shape))
         if palm_width_m is not None:
-            shape, size_from = shape.with_palm_width(palm_width_m), "palm width"
+            shape, size_from = shape.scaled(palm_width_m / shape.palm_width_m), "palm width"
         spread = float(np.median(_scatter(fingers.reshape(len(shapes), -1))))
         if spread > MAX_SPREAD:
             raise MeasurementError(
