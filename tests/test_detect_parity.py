@@ -52,8 +52,8 @@ def test_a_letterboxed_picture_gives_the_published_palms_and_hands(
     height, width = image.shape[:2]
     camera = pinhole_from_fov(width, height, 65.0)
     palms = finder.find(image, [letterbox_square(camera)], camera)
-    prepared = [reader.crop(image, palm.hand_box(), camera) for palm in palms]
-    readings = [(reader.read(crop, samples), crop) for crop, samples in prepared]
+    prepared = [reader.crop(palm.hand_box(), camera) for palm in palms]
+    readings = [(reader.read(image, crop, at), crop) for crop, at in prepared]
     hands = [pair for pair in readings if pair[0].presence >= 0.5]
 
     scores = [palm["score"] for palm in published["palms"][f"hamer/{name}"]["palms"]]
@@ -83,4 +83,4 @@ def test_an_empty_picture_has_no_palms(networks: tuple[PalmFinder, LandmarkReade
     assert networks[0].find(image, squares_of(CAMERA), CAMERA) == []
     assert networks[0].find(image, [], CAMERA) == []
     box = HandBox(np.array([320.0, 240.0]), 200.0, 0.0)
-    assert networks[1].confirm(*networks[1].crop(image, box, CAMERA)) is None
+    assert networks[1].confirm(image, *networks[1].crop(box, CAMERA)) is None

@@ -40,7 +40,12 @@ def sample_crop(image_rgb: ImageArray, crop: Crop, border: Border = "edge") -> F
 
     Beyond the picture's edge lies its border, repeated (``edge``) or black.
     """
-    return sample_levels(image_rgb, sample_positions(crop), border) * np.float32(1 / 255)
+    return sample_at(image_rgb, sample_positions(crop), border)
+
+
+def sample_at(image_rgb: ImageArray, positions_px: Float32Array, border: Border = "edge") -> Float32Array:
+    """What ``sample_crop`` gives, where the samples' positions (samples, samples, 2) are known already."""
+    return sample_levels(image_rgb, positions_px, border) * np.float32(1 / 255)
 
 
 def sample_levels(image_rgb: ImageArray, positions_px: Float32Array, border: Border = "edge") -> ImageArray:

@@ -3,7 +3,6 @@
 Flows in: a `Frame` and the tracks' `ExpectedRegion`s. Flows out: a `HandDetection` per hand seen.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tracker.crops import CropKind
 from tracker.detect.landmarks import LandmarkReader
 from tracker.detect.palm import Palm, PalmFinder, box_iou
 from tracker.detect.schedule import PalmSchedule
+from tracker.detect.second_core import SecondCore
 from tracker.errors import UsageError
 from tracker.networks.onnx_session import Device, OnnxNetwork
 from tracker.sampling import opencv
@@ -62,8 +62,9 @@ class HandDetector:
 
     def __init__(self, config: DetectorConfig, *, device: Device = "cpu") -> None:
         self._config = config
+        self._second_core = SecondCore()
         self._pool = ThreadPoolExecutor(
-            max_workers=2, thread_name_prefix="landmarks", initializer=_keep_to_last_of_two_cores
+            max_workers=2, thread_name_prefix="landmarks", initializer=self._second_core.join
         )
         networks = self._pool.map(
             lambda name: OnnxNetwork(name, threads=1, device=device),
@@ -101,13 +102,14 @@ class HandDetector:
     ) -> list[HandDetection]:
         """The hands seen in boxes, in order; with each box, the track that expects a hand there.
 
-        This thread crops them all, since array code in two threads waits for itself; the networks do not.
-        Once the others are being read, this thread would only wait, so it reads the last one itself
-        unless it has something to do meanwhile.
+        This thread says where each crop's samples lie, since short array operations in two threads wait for
+        each other; sampling and the networks run side by side. Once the others are being read, this thread
+        would only wait, so it reads the last one itself unless it has something to do meanwhile.
         """
-        reads = [self._prepared(frame, *hand) for hand in hands]
-        own = reads[-1:] if meanwhile is None else []
-        awaited = [self._pool.submit(read) for read in reads[: len(reads) - len(own)]]
+        self._second_core.keep_clear()
+        given = len(hands) if meanwhile is not None else max(len(hands) - 1, 0)
+        awaited = [self._pool.submit(self._prepared(frame, *hand)) for hand in hands[:given]]
+        own = [self._prepared(frame, *hand) for hand in hands[given:]]
         if meanwhile is not None:
             meanwhile()
         read = [job() for job in own]
@@ -116,25 +118,13 @@ class HandDetector:
     def _prepared(
         self, frame: Frame, box: HandBox, track_id: int | None
     ) -> Callable[[], HandDetection | None]:
-        """What reads ``box``, its crop sampled already."""
-        crop, samples = self._reader.crop(frame.image_rgb, box, frame.camera)
-        return partial(self._reader.confirm, crop, samples, expected_track_id=track_id)
+        """What reads ``box``, its samples' places known already."""
+        crop, positions_px = self._reader.crop(box, frame.camera)
+        return partial(self._reader.confirm, frame.image_rgb, crop, positions_px, expected_track_id=track_id)
 
     def close(self) -> None:
         """End the detector's threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _keep_to_last_of_two_cores() -> None:
-    """On two cores, run this thread on the last one.
-
-    After another program has run, Linux was seen to wake the reading thread on the core of the thread that
-    woke it, and to leave the other core idle for as long as the networks take: 12.7 against 9.2 ms a frame.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) == 2:
-            os.sched_setaffinity(0, cores[-1:])
 
 
 def load_detector(config: DetectorConfig | None = None, *, device: Device = "cpu") -> HandDetector:
