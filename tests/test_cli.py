@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+from scripted_runs import ScriptedSource
 
 from tracker.cli import live, main
 from tracker.cli_options import TrackingOptions
@@ -69,6 +70,49 @@ def test_unknown_intrinsics_are_said_once_and_marked(clip: Path, capsys: pytest.
     assert status == 0
     assert sum("assuming 65 degrees" in line for line in lines) == 1
     assert json.loads(record.read_text().splitlines()[0])["camera_assumed"] is True
+
+
+def process(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[str]]:
+    """Exit status and the lines on standard error of the command process."""
+    with pytest.raises(SystemExit) as stop:
+        main(["process", *map(str, arguments)])
+    return int(stop.value.code or 0), capsys.readouterr().err.strip().splitlines()
+
+
+def test_a_smoothed_recording_has_the_frames_and_hands_of_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, smooth, video = tmp_path / "plain.jsonl", tmp_path / "smooth.jsonl", tmp_path / "smooth.mp4"
+    options = ("demo", "--max-frames", 25)
+    assert process(capsys, *options, "--record", plain)[0] == 0
+    status, lines = process(capsys, *options, "--smooth", "--record", smooth, "--video", video)
+    assert status == 0, lines
+    messages = [[json.loads(line) for line in path.read_text().splitlines()] for path in (plain, smooth)]
+    heads, *frames = zip(*messages, strict=True)
+    assert heads[0] | {"clock": {}} == heads[1] | {"clock": {}}
+    moved = 0
+    for before, after in frames:
+        assert [before[key] for key in ("frame", "capture_time_s")] == [
+            after[key] for key in ("frame", "capture_time_s")
+        ]
+        for hand, other in zip(before["hands"], after["hands"], strict=True):
+            assert (hand["track_id"], hand["side"]) == (other["track_id"], other["side"])
+            moved += hand["joints_in_camera_m"] != other["joints_in_camera_m"]
+    assert moved > 20
+    with av.open(str(video)) as container:
+        pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert len(pictures) == 25 and all(np.std(shown) > 5 for shown in pictures)  # not the blank ones
+
+
+def test_a_live_feed_cannot_be_smoothed_from_both_sides(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = ScriptedSource(lambda _: iter(()))
+    monkeypatch.setattr("tracker.sources.open_source", lambda *_, **__: feed)
+    status, lines = process(capsys, "udp://127.0.0.1:9", "--smooth")
+    assert feed.closing.is_set()
+    assert status == 2
+    assert "--smooth" in one_error(lines)
 
 
 def test_max_frames_counts_frames_of_the_source(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,7 @@ from tracker.errors import TrackerError, UsageError
 from tracker.user_folder import user_folder
 
 if TYPE_CHECKING:
+    from tracker.runtime.loops import Run
     from tracker.sinks import Sink
     from tracker.sources import Source
 
@@ -57,6 +59,8 @@ class Process:
     """Video file, or demo for the clip that comes along."""
     max_frames: int | None = None
     """Stop after this many frames of the file."""
+    smooth: bool = False
+    """Smooth each hand's path from before and after, without lag; results are written at the end."""
     camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
     tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
     output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
@@ -70,7 +74,8 @@ class Process:
                 camera=self.camera,
                 tracking=self.tracking,
                 output=self.output,
-            )
+            ),
+            smooth=self.smooth,
         )
 
 
@@ -207,8 +212,12 @@ def calibrate_hand(options: CalibrateHand) -> int:
     return 0
 
 
-def track(options: Live) -> int:
-    """Open the source, the tracker and the outputs, and run them; returns the exit status."""
+def track(options: Live, *, smooth: bool = False) -> int:
+    """Open the source, the tracker and the outputs, and run them; returns the exit status.
+
+    Raises:
+        UsageError: hands are to be smoothed from both sides, and the source is live.
+    """
     from tracker.progress import Progress
     from tracker.runtime.loops import run_live, run_recorded
     from tracker.runtime.outputs import Outputs
@@ -218,9 +227,13 @@ def track(options: Live) -> int:
     with interruptible(), ExitStack() as stack:
         source = open_for(options)
         stack.callback(source.close)
+        if smooth and source.live:
+            raise UsageError("--smooth needs a recorded file: a live feed has no later frames to go by")
         webcam = webcam_number(options.source) is not None
         hand = options.tracking.hand_used(home_folder(), webcam=webcam, say=say)
-        tracker = stack.enter_context(options.tracking.load(home_folder(), webcam=webcam, hand=hand))
+        tracker = stack.enter_context(
+            options.tracking.load(home_folder(), webcam=webcam, hand=hand, publish_measured=smooth)
+        )
         outputs = stack.enter_context(
             Outputs(
                 open_sinks(options, source),
@@ -231,7 +244,7 @@ def track(options: Live) -> int:
         )
         progress = Progress(live=source.live, total_frames=source.frame_count)
         stack.callback(progress.close)
-        run = run_live if source.live else run_recorded
+        run = run_live if source.live else two_pass(options) if smooth else run_recorded
         try:
             run(source, tracker.process, outputs, progress.observe, tracker.prepare)
         except KeyboardInterrupt:
@@ -243,21 +256,23 @@ def track(options: Live) -> int:
     return (LIVE_STATUS if source.live else FILE_STATUS) if interrupted else 0
 
 
+def two_pass(options: Live) -> "Run":
+    """The loop that smooths at the end; it reads the pictures a second time if a video is asked for."""
+    from tracker.runtime.two_pass import run_two_pass
+    from tracker.temporal.two_sided import smooth_recorded
+
+    reread = None if options.output.video is None else partial(open_pictures, options)
+    return partial(run_two_pass, smooth=smooth_recorded, reread=reread)
+
+
 def open_for(options: Live) -> "Source":
     """The source asked for, at its own pace if that was asked for; says so when its camera is a guess."""
     from tracker.cameras import ASSUMED_HORIZONTAL_FOV_DEG
-    from tracker.sources import open_source
 
     if options.max_frames is not None and options.max_frames < 1:
         raise UsageError(f"--max-frames is {options.max_frames}; give 1 or more")
-    calibration = options.camera.load()
-    source = open_source(
-        options.source,
-        camera=calibration,
-        horizontal_fov_deg=options.camera.fov,
-        max_frames=options.max_frames,
-    )
-    if calibration is None and options.camera.fov is None and options.source != "demo":
+    source = open_pictures(options)
+    if options.camera.camera is None and options.camera.fov is None and options.source != "demo":
         say(
             f"the camera's intrinsics are unknown: assuming {ASSUMED_HORIZONTAL_FOV_DEG:g} degrees across "
             "the picture, so distances are rough; give --camera FILE or --fov DEGREES"
@@ -267,6 +282,18 @@ def open_for(options: Live) -> "Source":
 
         return PacedSource(source)
     return source
+
+
+def open_pictures(options: Live) -> "Source":
+    """The source asked for."""
+    from tracker.sources import open_source
+
+    return open_source(
+        options.source,
+        camera=options.camera.load(),
+        horizontal_fov_deg=options.camera.fov,
+        max_frames=options.max_frames,
+    )
 
 
 def open_sinks(options: Live, source: "Source") -> "list[Sink]":

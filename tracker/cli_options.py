@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -109,11 +109,23 @@ class TrackingOptions:
         )
         return ChosenHand(DEFAULT_NAME, shape)
 
-    def load(self, home: Path | None, *, webcam: bool, hand: "ChosenHand | None" = None) -> "HandTracker":
-        """The tracker, its networks opened; arguments as for `config`."""
+    def load(
+        self,
+        home: Path | None,
+        *,
+        webcam: bool,
+        hand: "ChosenHand | None" = None,
+        publish_measured: bool = False,
+    ) -> "HandTracker":
+        """The tracker, its networks opened; arguments as for `config`.
+
+        With ``publish_measured`` the smoothing of hands is left to whoever takes them.
+        """
         from tracker.pipeline import HandTracker
 
-        return HandTracker(self.config(home, webcam=webcam, hand=hand))
+        config = self.config(home, webcam=webcam, hand=hand)
+        smoothing = replace(config.tracks.smoothing, publish_measured=publish_measured)
+        return HandTracker(replace(config, tracks=replace(config.tracks, smoothing=smoothing)))
 
     def config(self, home: Path | None, *, webcam: bool, hand: "ChosenHand | None" = None) -> "TrackerConfig":
         """What the tracker is made from.

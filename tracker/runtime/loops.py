@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from tracker.errors import TrackerError
 from tracker.runtime.latest import ClosedError, Latest
@@ -17,12 +18,31 @@ Prepare = Callable[[Frame], object]
 Observer = Callable[[TrackedFrame, float], None]
 """Called after each frame with its result and the seconds it took: from capture when live."""
 
+
+class Receiver(Protocol):
+    """What results go to, in order: ``Outputs``, or what keeps them for later."""
+
+    def send(self, tracked: TrackedFrame, frame: Frame) -> None:
+        """Take one result and its picture."""
+        ...
+
+
+class Run(Protocol):
+    """A loop: takes a source to its end."""
+
+    def __call__(
+        self, source: Source, process: Process, outputs: Outputs, observe: Observer, prepare: Prepare | None
+    ) -> None:
+        """Track what the source gives and send the results."""
+        ...
+
+
 SOURCE_JOIN_S = 3.0
 """How long a source's thread may take to end after it was told to."""
 
 
 def run_recorded(
-    source: Source, process: Process, outputs: Outputs, observe: Observer, prepare: Prepare | None = None
+    source: Source, process: Process, outputs: Receiver, observe: Observer, prepare: Prepare | None = None
 ) -> None:
     """Every frame, in order, as fast as it goes; the same file gives the same numbers every time.
 

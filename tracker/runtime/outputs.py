@@ -28,11 +28,22 @@ class Outputs:
         Raises:
             SinkFailedError: an output broke.
         """
-        if frame.camera is not self._camera and frame.camera != self._camera:
-            info = StreamInfo(self._source, self._backend, frame.camera, self._hand)
+        self._send(tracked, frame, frame.camera)
+
+    def send_without_picture(self, tracked: TrackedFrame, camera: Camera) -> None:
+        """Give one result, seen by ``camera``, to every sink.
+
+        Raises:
+            SinkFailedError: an output broke.
+        """
+        self._send(tracked, None, camera)
+
+    def _send(self, tracked: TrackedFrame, frame: Frame | None, camera: Camera) -> None:
+        if camera is not self._camera and camera != self._camera:
+            info = StreamInfo(self._source, self._backend, camera, self._hand)
             for sink in self._sinks:
                 sink.begin(info)
-        self._camera = frame.camera
+        self._camera = camera
         for sink in self._sinks:
             sink.send(tracked, frame)
 

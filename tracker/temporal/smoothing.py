@@ -38,6 +38,8 @@ PALM = [WRIST, *FINGER_MCPS]
 class SmoothingConfig:
     """Parameters of the filters of a hand."""
 
+    publish_measured: bool = False
+    """Hands are given as they were placed, for ``two_sided`` to smooth; velocities stay."""
     bearing: DirectionParameters = field(default_factory=DirectionParameters)
     range: RangeParameters = field(default_factory=RangeParameters)
     rotation: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0))
@@ -80,9 +82,8 @@ class HandFilter:
         from_palm_m = self._bend(pose, dt_s)
         velocity = self._move(palm_m, from_palm_m, dt_s)
         joints_m = palm_m + from_palm_m
-        smoothed = self._bend.pose_of(pose, joints_m)
         self._shown_m = palm_m
-        return smoothed, velocity
+        return (pose if self._config.publish_measured else self._bend.pose_of(pose, joints_m)), velocity
 
     def coast(self, pose: HandPose, offset_m: FloatArray) -> HandPose:
         """The last pose moved on by (3,) while its hand is not seen."""
