@@ -17,6 +17,7 @@ from tracker.research.evaluation.simulate import (
     main,
     simulate,
 )
+from tracker.research.evaluation.simulate_filters import ConstantVelocity, of_palm, peers
 from tracker.research.evaluation.simulate_metrics import figures, lag_frames
 from tracker.research.evaluation.simulate_noise import NO_NOISE, NoiseConfig, draw_noise
 from tracker.research.evaluation.simulate_paths import (
@@ -35,6 +36,7 @@ from tracker.research.evaluation.simulate_solvers import (
     known_size,
     without_filter,
 )
+from tracker.structs import HandPose
 
 SMALL = SimulationConfig(tracks=6, frames=24)
 
@@ -307,6 +309,54 @@ def test_the_tracker_s_own_rows_are_those_of_its_stages() -> None:
     assert whole.placed_share == 1.0
     # Tracks that lost their hand would start their filters again and be no smoother than what they are given.
     assert whole.acceleration_error_mm_s2 < 0.7 * rows["tracker, unsmoothed"].acceleration_error_mm_s2
+
+
+def moving_poses() -> tuple[list[HandPose], np.ndarray, np.ndarray]:
+    """Poses on a straight line at even speed, their times and their palms."""
+    pose = closed_form(simulate(replace(SMALL, tracks=1, frames=2), 0)[0])[0]
+    assert pose is not None
+    times = np.arange(60) / 30.0
+    shifts = times[:, None] * (0.3, -0.1, 0.2)
+    poses = [replace(pose, joints_in_camera_m=pose.joints_in_camera_m + shift) for shift in shifts]
+    return poses, times, np.stack([palm_center(p.joints_in_camera_m) for p in poses])
+
+
+def test_a_constant_velocity_filter_follows_a_straight_line_and_a_fixed_lag_trails_it() -> None:
+    poses, times, palms = moving_poses()
+    shown = palm_center(of_palm(lambda: ConstantVelocity(3.0))(poses, times))
+    np.testing.assert_allclose(shown[-10:], palms[-10:], atol=1e-4)
+    late = palm_center(of_palm(lambda: ConstantVelocity(3.0, 3))(poses, times))
+    np.testing.assert_allclose(late[-10:], palms[-13:-3], atol=1e-4)
+
+
+def test_a_fixed_lag_is_nearer_to_where_the_hand_was_than_the_filter_then() -> None:
+    poses, times, palms = moving_poses()
+    rng = np.random.default_rng(0)
+    noise = rng.multivariate_normal(np.zeros(3), 1e-4 * np.eye(3), len(poses))
+    noisy = [
+        replace(pose, joints_in_camera_m=pose.joints_in_camera_m + shift, covariance_m2=1e-4 * np.eye(3))
+        for pose, shift in zip(poses, noise, strict=True)
+    ]
+    now, late = (
+        palm_center(of_palm(lambda lag=lag: ConstantVelocity(0.1, lag))(noisy, times)) for lag in (0, 3)
+    )
+    now_mm, late_mm = (
+        1000 * np.linalg.norm(error[20:], axis=-1).mean()
+        for error in (now[:-3] - palms[:-3], late[3:] - palms[:-3])
+    )
+    raw_mm = 1000 * np.linalg.norm(noise, axis=-1).mean()
+    assert late_mm < 0.9 * now_mm < 0.6 * raw_mm
+
+
+@pytest.mark.parametrize("name", peers())
+def test_every_peer_keeps_hands_and_missing_frames(name: str) -> None:
+    poses, times, _ = moving_poses()
+    shown = peers()[name]([*poses[:30], None, *poses[31:]], times)
+    assert np.isnan(shown[30]).all()
+    kept = np.delete(shown, 30, axis=0)
+    np.testing.assert_allclose(
+        bone_lengths(kept), bone_lengths(poses[0].joints_in_camera_m)[None].repeat(59, 0)
+    )
 
 
 def own_filter(poses: list, times_s: np.ndarray) -> np.ndarray:

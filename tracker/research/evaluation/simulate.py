@@ -21,6 +21,7 @@ import tyro
 from tracker.cameras import Camera, KannalaBrandt, Pinhole
 from tracker.errors import UsageError
 from tracker.joints import FloatArray
+from tracker.research.evaluation.simulate_filters import peers
 from tracker.research.evaluation.simulate_metrics import Figures, figures
 from tracker.research.evaluation.simulate_noise import NETWORKS, NoiseConfig, draw_noise, observe
 from tracker.research.evaluation.simulate_paths import egodex_paths, place_path, synthetic_paths
@@ -141,6 +142,8 @@ class SimulateCommand:
     """A named set of errors in place of the noise options: stated (their defaults), measured, exact."""
     filter_behind: str = "tracker, unsmoothed"
     """The solver whose poses the filters take."""
+    peers: bool = False
+    """Add the filters that others use: One Euro, Kalman, Kalman with a fixed lag."""
     filters: tuple[str, ...] = ()
     """More filters, each as module:callable; it takes the poses of a track, None where there is none, and
     their times, and gives joints (T, 21, 3)."""
@@ -152,7 +155,8 @@ def main() -> None:
     """Run the command of this module."""
     command = tyro.cli(SimulateCommand)
     solvers = SOLVERS | {name: _imported(name) for name in command.solvers}
-    filters = FILTERS | {name: _imported(name) for name in command.filters}
+    filters = FILTERS | (peers() if command.peers else {})
+    filters |= {name: _imported(name) for name in command.filters}
     tracks = simulate(_chosen(command), command.seed)
     rows = compare(tracks, solvers, filters, command.filter_behind)
     print(table(rows))
@@ -190,13 +194,15 @@ def table(rows: dict[str, Figures]) -> str:
         lines.append(
             f"{name:{width}}  {row.camera_mm:7.1f}{row.camera_mm / base:7.2f}{row.wrist_relative_mm:7.1f}"
             f"{row.range_mm:7.1f}{row.range_bias_mm:7.1f}{row.bearing_deg:7.2f}{row.lag_frames:7.2f}{row.range_lag_frames:7.2f}"
-            f"{row.acceleration_error_mm_s2:8.0f}{row.relative_acceleration_error_mm_s2:8.0f}"
+            f"{row.acceleration_error_mm_s2:8.0f}{row.palm_acceleration_error_mm_s2:8.0f}{row.relative_acceleration_error_mm_s2:8.0f}"
             f"{row.range_z2:6.2f}{row.bearing_z2:6.2f}{100 * row.placed_share:7.1f}{row.frame_ms:7.3f}"
         )
     return "\n".join(lines)
 
 
-HEADINGS = " camera  ratio  wrist  range   bias    deg    lag  lag_r   acc   acc_rel  z2_r  z2_b placed%  ms"
+HEADINGS = (
+    " camera  ratio  wrist  range   bias    deg    lag  lag_r   acc   palm     rel  z2_r  z2_b placed%  ms"
+)
 
 
 if __name__ == "__main__":

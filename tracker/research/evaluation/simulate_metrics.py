@@ -37,6 +37,8 @@ class Figures:
     """How late it moves along the view. Noise in range can hide it: NaN or any number then."""
     acceleration_error_mm_s2: float
     """Mean length of the difference of accelerations."""
+    palm_acceleration_error_mm_s2: float
+    """The same of the palm alone."""
     relative_acceleration_error_mm_s2: float
     """The same about the palm."""
     placed_share: float
@@ -64,6 +66,8 @@ def figures(
     distance, true_distance = np.linalg.norm(palm, axis=-1), np.linalg.norm(true_palm, axis=-1)
     sine = np.linalg.norm(np.cross(palm, true_palm), axis=-1)
     bearing = np.arctan2(sine, (palm * true_palm).sum(axis=-1))
+    errors_m = [(j - t)[:, FINGERS] for j, t in zip(joints_m, truths_m, strict=True)]
+    palm_errors_m = [palm_center(j - t)[:, None] for j, t in zip(joints_m, truths_m, strict=True)]
     range_z2, bearing_z2 = (np.nan, np.nan) if poses is None else normalised_errors(poses, truths_m)
     return Figures(
         camera_mm=1000 * _mean_length(placed - truth),
@@ -73,9 +77,10 @@ def figures(
         bearing_deg=float(np.degrees(bearing.mean())),
         lag_frames=lag_frames(*([direction(j) for j in side] for side in (joints_m, truths_m))),
         range_lag_frames=lag_frames(*([log_range(j) for j in side] for side in (joints_m, truths_m))),
-        acceleration_error_mm_s2=1000 * _acceleration_error(joints_m, truths_m, times_s, about_palm=False),
+        acceleration_error_mm_s2=1000 * _acceleration_error(errors_m, times_s),
+        palm_acceleration_error_mm_s2=1000 * _acceleration_error(palm_errors_m, times_s),
         relative_acceleration_error_mm_s2=1000
-        * _acceleration_error(joints_m, truths_m, times_s, about_palm=True),
+        * _acceleration_error([e - p for e, p in zip(errors_m, palm_errors_m, strict=True)], times_s),
         placed_share=float(ok.mean()),
         range_z2=range_z2,
         bearing_z2=bearing_z2,
@@ -87,21 +92,12 @@ def _mean_length(vectors: FloatArray) -> float:
     return float(np.linalg.norm(vectors, axis=-1).mean())
 
 
-def _acceleration_error(
-    joints_m: Sequence[FloatArray],
-    truths_m: Sequence[FloatArray],
-    times_s: Sequence[FloatArray],
-    *,
-    about_palm: bool,
-) -> float:
-    """Mean length of the difference of the fingers' accelerations, m/s^2; frames are evenly apart."""
-    lengths = []
-    for track_m, truth_m, track_s in zip(joints_m, truths_m, times_s, strict=True):
-        error = track_m - truth_m
-        if about_palm:
-            error = error - palm_center(error)[:, None]
-        change = np.diff(error[:, FINGERS], n=2, axis=0) / np.diff(track_s).mean() ** 2
-        lengths.append(np.linalg.norm(change, axis=-1).ravel())
+def _acceleration_error(errors_m: Sequence[FloatArray], times_s: Sequence[FloatArray]) -> float:
+    """Mean length in m/s^2 of the second derivative of errors (T, N, 3); frames are evenly apart."""
+    lengths = [
+        np.linalg.norm(np.diff(error_m, n=2, axis=0), axis=-1).ravel() / np.diff(track_s).mean() ** 2
+        for error_m, track_s in zip(errors_m, times_s, strict=True)
+    ]
     return float(np.nanmean(np.concatenate(lengths)))
 
 
