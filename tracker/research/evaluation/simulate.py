@@ -30,6 +30,7 @@ from tracker.research.evaluation.simulate_solvers import (
     FILTERS,
     SOLVERS,
     TRACKER,
+    TRACKER_MEASURED,
     Filter,
     Poses,
     SimulatedTrack,
@@ -109,7 +110,9 @@ def compare(
     for name, solver in solvers.items():
         solved = [timed(partial(solver, track), len(track.times_s)) for track in tracks]
         poses, solver_s = [p for p, _ in solved], float(np.mean([s for _, s in solved]))
-        unsmoothed = poses if name != TRACKER else None  # covariances are those of the poses before smoothing
+        unsmoothed = (
+            poses if name not in (TRACKER, TRACKER_MEASURED) else None
+        )  # covariances are those of the poses before smoothing
         rows[name] = _figures(tracks, [without_filter(p) for p in poses], unsmoothed, solver_s)
         for label, smooth in filters.items() if name == filtered_solver else ():
             kept = [
@@ -201,7 +204,8 @@ def table(rows: dict[str, Figures]) -> str:
 
 
 HEADINGS = (
-    " camera  ratio  wrist  range   bias    deg    lag  lag_r   acc   palm     rel  z2_r  z2_b placed%  ms"
+    " camera  ratio  wrist  range   bias    deg    lag  lag_r"
+    "     acc    palm     rel  z2_r  z2_b placed     ms"
 )
 
 

@@ -12,9 +12,11 @@ from tracker.cameras import Camera
 from tracker.detect.landmarks import box_around
 from tracker.errors import PlacementError
 from tracker.joints import NUM_JOINTS, FloatArray, Side, bone_lengths
+from tracker.kinematic_hand import HandShape
 from tracker.placement import place_hand, place_hands
 from tracker.rotations import rotation_between
 from tracker.structs import Frame, HandDetection, HandEstimate, HandPose
+from tracker.temporal.bones import LANDMARK_SPAN
 from tracker.temporal.sighting import SightingConfig
 from tracker.temporal.smoothing import HandFilter, SmoothingConfig
 from tracker.temporal.tracks import Tracks, TracksConfig
@@ -47,6 +49,7 @@ class SimulatedTrack:
         )
 
 
+MEASURED_SIZE_SD = 0.01
 SIZE_MEMORY = 60
 """Frames of the running median of sizes."""
 Result = TypeVar("Result")
@@ -94,6 +97,25 @@ def tracker_publishes(track: SimulatedTrack) -> Poses:
     return [pose for _, pose in _tracked(track, ANY_VIEW)]
 
 
+def tracker_places_measured(track: SimulatedTrack) -> Poses:
+    """The same with the wearer's hand measured exactly."""
+    return [pose for pose, _ in _tracked(track, replace(ANY_VIEW, hand=measured_hand(track)))]
+
+
+def tracker_publishes_measured(track: SimulatedTrack) -> Poses:
+    """What is made of it in the end."""
+    return [pose for _, pose in _tracked(track, replace(ANY_VIEW, hand=measured_hand(track)))]
+
+
+def measured_hand(track: SimulatedTrack) -> HandShape:
+    """The true hand as the tracker must be told it: the light networks' hands span less of it in the picture.
+
+    The tracker takes that into account; the simulated network's hands span all of it.
+    """
+    shape = HandShape.from_joints(track.joints_m[0], track.side)
+    return replace(shape.scaled(1 / LANDMARK_SPAN), size_sd=MEASURED_SIZE_SD)
+
+
 def _tracked(
     track: SimulatedTrack, config: TracksConfig
 ) -> Iterator[tuple[HandPose | None, HandPose | None]]:
@@ -135,13 +157,16 @@ def _weakly_placed(estimate: HandEstimate, camera: Camera) -> HandPose | None:
 
 
 TRACKER = "tracker"
+TRACKER_MEASURED = "tracker, hand measured"
 SOLVERS: dict[str, Solver] = {
     "weak perspective": weak_perspective,
     "closed form": closed_form,
     "closed form, median size": median_size,
     "closed form, known size": known_size,
     "tracker, unsmoothed": tracker_places,
+    "tracker, hand measured, unsmoothed": tracker_places_measured,
     TRACKER: tracker_publishes,
+    TRACKER_MEASURED: tracker_publishes_measured,
 }
 BASELINE = "closed form"
 
