@@ -71,8 +71,9 @@ class PalmSchedule:
         if camera != self._camera:
             self._begin()
             self._camera = camera
-            letterbox, *self._large = squares_of(camera)
-            self._small = [letterbox, *edge_squares(camera)]
+            letterbox, *large = squares_of(camera)
+            self._large = large or [letterbox]
+            self._small = [letterbox, *edge_squares(camera)] if large else edge_squares(camera)
         all_ended = bool(self._expected) and not regions
         self._remember_lost(regions)
         live = sum(region.unseen_s == 0 for region in regions)
@@ -88,7 +89,7 @@ class PalmSchedule:
         round_index, small = divmod(self._turn, 2)
         if small and self._lost is not None:
             return [self._lost]
-        places = self._small if small or not self._large else self._large
+        places = self._small if small else self._large
         return [places[round_index % len(places)]]
 
     def _remember_lost(self, regions: Sequence[ExpectedRegion]) -> None:
