@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,13 @@ from tracker.hand_store import (
 )
 from tracker.kinematic_hand import HandShape
 
-HAND = MeasuredHand(HandShape.from_palm_width(0.0643), "distance", frames=57, spread=0.031, size_spread=0.02)
+HAND = MeasuredHand(
+    replace(HandShape.from_palm_width(0.0643), size_sd=0.031),
+    "distance",
+    frames=57,
+    spread=0.031,
+    size_spread=0.02,
+)
 
 
 def stored(tmp_path: Path, **changes: object) -> Path:
@@ -35,6 +42,7 @@ def test_a_stored_hand_comes_back_to_the_micrometre(tmp_path: Path) -> None:
     found = find_hand("left-glove_2", tmp_path)
     np.testing.assert_allclose(found.shape.palm_m, HAND.shape.palm_m, atol=1e-6)
     np.testing.assert_allclose(found.shape.finger_bones_m, HAND.shape.finger_bones_m, atol=1e-6)
+    assert found.shape.size_sd == 0.031
     assert (found.size_from, found.frames, found.spread, found.size_spread) == ("distance", 57, 0.031, 0.02)
     assert stored_names(tmp_path) == ["left-glove_2"]
 
@@ -77,6 +85,8 @@ def test_a_name_that_is_no_file_name_is_refused(name: str, tmp_path: Path) -> No
         ({"finger_bones_m": [[0.4, 0.3, 0.2]] * 5}, "a bone of the hand is 400.0 mm"),
         ({"size_from": "thin air"}, "size_from is 'thin air'"),
         ({"frames": -1}, "frames is -1"),
+        ({"size_sd": 0}, "size_sd is 0"),
+        ({"size_sd": 5}, "size_sd is 5; it is a share"),
         ({"spread": "much"}, "spread must be"),
     ],
 )

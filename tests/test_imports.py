@@ -39,7 +39,7 @@ STAGES: dict[str, set[str]] = {
     "hand_mesh": set(),
     "sinks": {"hand_mesh"},
     "hand_store": set(),
-    "hand_measurement": {"hand_store", "placement"},
+    "hand_measurement": {"hand_store", "placement", "temporal"},
     "pipeline": {"networks", "detect", "pose", "placement", "temporal"},
     "progress": set(),
     "runtime": {"sources", "sinks"},

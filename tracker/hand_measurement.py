@@ -1,25 +1,31 @@
 """Measuring a hand's bones from frames in which it is held up flat.
 
-A network sees proportions, not size: a small hand near by looks like a large one far off. So each good
-frame gives the bones' proportions, and the size comes from the user: the palm's width by a ruler, or the
-distance at which the hand was held. Then, with rays through a known lens and the network's hand on them,
+A network sees proportions, not size: a small hand near by looks like a large one far off. So good frames
+give the fingers' proportions, of which the same share is believed as while tracking, and the size comes from
+the user: the palm's width by a ruler, or the distance at which the hand was held. Then, with the tracker's
+own fit of the hand to its rays,
 
-    size = network's size * measured distance / distance at which the network's hand fits its rays.
+    factor on the size = measured distance / distance at which the hand came out.
+
+That also takes up how large the network draws this hand, flat; bent it draws it otherwise. So the factor is
+weighed against the mean adult hand by how far either can be off.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tracker.cameras import Camera
-from tracker.errors import MeasurementError, PlacementError
-from tracker.hand_store import MeasuredHand, SizeFrom
+from tracker.errors import MeasurementError
+from tracker.hand_store import MeasuredHand
 from tracker.joints import FINGER_MCPS, FINGERS, WRIST, FloatArray
-from tracker.kinematic_hand import HandShape
-from tracker.placement import place_hand
+from tracker.kinematic_fit import FitConfig
+from tracker.kinematic_hand import ADULT_SIZE_SD, HandShape
+from tracker.placement import SeenHand, fit_hands
 from tracker.structs import HandEstimate
+from tracker.temporal.bones import LANDMARK_SPAN, MEAN_MEASURES, BonesConfig, measured
 
 MIN_FRAMES = 10
 MIN_PALM_PX = 50.0
@@ -31,17 +37,22 @@ MAX_SPREAD = 0.2
 """Frames that scatter more are not of one hand."""
 MAX_CROWDED = 0.2
 """More of the frames with hands that show too many of them, and other people are in view."""
+DISTANCE_SD = 0.02
+"""A person measures half a metre from a lens to within about 1 cm."""
+POSE_SD = 0.04
+"""By how much the network draws a hand larger or smaller flat than in other poses: on metric pictures of one
+hand it was 2 % smaller, on the demo clip's 4 % larger."""
 _MAD_TO_SD = 1.4826
 _PALM = [WRIST, *FINGER_MCPS]
+_FINGER_BONES = 15
 
 
 @dataclass(frozen=True, eq=False)
 class FlatHand:
-    """What one good frame says: the shape at the network's size, and how far away it would then be."""
+    """A hand that one good frame shows."""
 
-    shape: HandShape
-    distance_m: float
-    """From the lens to the middle of the palm."""
+    estimate: HandEstimate
+    camera: Camera
 
 
 class HandMeter:
@@ -70,47 +81,39 @@ class HandMeter:
         reason = why_not_flat(estimate, camera)
         if reason is not None:
             return reason
-        try:
-            placed_m = place_hand(estimate, camera).joints_in_camera_m
-        except PlacementError:
-            return "partly outside the picture"
-        shape = HandShape.from_joints(estimate.joints_from_wrist_m, estimate.side)
-        self.flat.append(FlatHand(shape, float(np.linalg.norm(placed_m[_PALM].mean(axis=0)))))
+        self.flat.append(FlatHand(estimate, camera))
         return None
 
     def measured(self, *, palm_width_m: float | None = None, distance_m: float | None = None) -> MeasuredHand:
-        """The hand that the good frames agree on, at the size that the user gave, or else the network's.
+        """The hand that the good frames agree on, as large as the user says, or about as the network does.
 
         Raises:
             MeasurementError: too few good frames, several people, or frames that disagree.
             HandFileError: what was measured is not a hand.
         """
         self._check()
-        shapes = [flat.shape for flat in self.flat]
-        means_m = np.array([mean_bone_m(shape) for shape in shapes])
-        palms = np.stack([shape.palm_m for shape in shapes]) / means_m[:, None, None]
-        fingers = np.stack([shape.finger_bones_m for shape in shapes]) / means_m[:, None, None]
-        sizes_m = means_m
-        size_from: SizeFrom = "network"
-        if distance_m is not None:
-            sizes_m = means_m * distance_m / np.array([flat.distance_m for flat in self.flat])
-            size_from = "distance"
-        shape = HandShape(np.median(palms, axis=0), np.median(fingers, axis=0))
-        shape = shape.scaled(float(np.median(sizes_m)) / mean_bone_m(shape))
-        if palm_width_m is not None:
-            shape, size_from = shape.scaled(palm_width_m / shape.palm_width_m), "palm width"
-        spread = float(np.median(_scatter(fingers.reshape(len(shapes), -1))))
+        seen = np.array([measured(flat.estimate) for flat in self.flat])
+        spread = float(np.median(_scatter(seen[:, -_FINGER_BONES:])))
         if spread > MAX_SPREAD:
             raise MeasurementError(
                 f"the frames disagree by {100 * spread:.0f} % about the bones; show one person's hands only"
             )
-        return MeasuredHand(
-            shape=shape,
-            size_from=size_from,
-            frames=len(shapes),
-            spread=spread,
-            size_spread=0.0 if palm_width_m is not None else float(_scatter(sizes_m)),
+        believed = np.median(seen, axis=0)
+        if palm_width_m is not None:
+            shape = with_fingers(HandShape.from_palm_width(palm_width_m), believed)
+            return MeasuredHand(shape, "palm width", len(seen), spread)
+        shape = with_fingers(HandShape.mean(), believed)
+        if distance_m is None:
+            size = BonesConfig().size_share * (believed[0] - MEAN_MEASURES[0])
+            guess = shape.scaled(float(np.exp(size)))
+            return MeasuredHand(guess, "network", len(seen), spread, float(_scatter(np.exp(seen[:, 0]))))
+        factors = distance_m / distances_m(self.flat, shape)
+        variance = DISTANCE_SD**2 + POSE_SD**2
+        share = ADULT_SIZE_SD**2 / (ADULT_SIZE_SD**2 + variance)
+        shape = replace(
+            shape.scaled(float(np.median(factors)) ** share), size_sd=float(np.sqrt(share * variance))
         )
+        return MeasuredHand(shape, "distance", len(seen), spread, float(_scatter(factors)))
 
     def _check(self) -> None:
         if not self.frames_with_hands:
@@ -159,10 +162,28 @@ def turn_from_sight_rad(joints_m: FloatArray, sight: FloatArray) -> float:
     return float(np.arccos(np.clip(abs(normal @ sight) / max(float(lengths), 1e-12), 0, 1)))
 
 
-def mean_bone_m(shape: HandShape) -> float:
-    """Mean length of the hand's twenty bones: a size that no single joint decides."""
-    palm = np.linalg.norm(shape.palm_m[1:], axis=-1)
-    return float(np.concatenate([palm, shape.finger_bones_m.ravel()]).mean())
+def with_fingers(shape: HandShape, believed: FloatArray) -> HandShape:
+    """``shape`` with its fingers moved toward the measures (34,), as far as a network's are believed."""
+    toward_m = believed[-_FINGER_BONES:].reshape(5, 3) * shape.size_m - shape.finger_bones_m
+    share = BonesConfig().proportions_share
+    return replace(shape, finger_bones_m=shape.finger_bones_m + share * toward_m)
+
+
+def distances_m(flat: Sequence[FlatHand], shape: HandShape) -> FloatArray:
+    """How far from the lens the tracker places the palms of hands with these bones.
+
+    Raises:
+        MeasurementError: it can place too few of them.
+    """
+    found = []
+    for hand in flat:
+        seen = SeenHand.of(hand.estimate, shape.scaled(LANDMARK_SPAN), None, hand.camera)
+        (pose,) = fit_hands([seen], hand.camera, FitConfig())
+        if pose is not None:
+            found.append(float(np.linalg.norm(pose.joints_in_camera_m[_PALM].mean(axis=0))))
+    if len(found) < MIN_FRAMES:
+        raise MeasurementError("the hand cannot be placed through this lens; check the camera's calibration")
+    return np.array(found)
 
 
 def _scatter(values: FloatArray) -> FloatArray:

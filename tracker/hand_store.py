@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker.errors import HandFileError
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import HandShape
+from tracker.kinematic_hand import ADULT_SIZE_SD, HandShape
 from tracker.whole_file import whole_file
 
 FORMAT = "hand-shape"
@@ -24,6 +24,7 @@ PALM_WIDTH_MM = (40.0, 80.0)
 """Between the centres of the outer knuckles, of small children and of large men; metric recordings of adults
 have 55 to 77. The outer breadth of the palm, which glove makers measure, is about a finger's width more."""
 BONE_MM = (5.0, 140.0)
+MIN_SIZE_SD, MAX_SIZE_SD = 0.001, 0.3
 MAX_FILE_CHARACTERS = 1 << 16
 
 SizeFrom = Literal["palm width", "distance", "network"]
@@ -150,6 +151,7 @@ def _to_json(hand: MeasuredHand) -> dict[str, object]:
         "palm_width_mm": round(shape.palm_width_m * 1e3, 2),
         "palm_m": np.round(shape.palm_m, 6).tolist(),
         "finger_bones_m": np.round(shape.finger_bones_m, 6).tolist(),
+        "size_sd": round(shape.size_sd, 4),
         "size_from": hand.size_from,
         "frames": hand.frames,
         "spread": round(hand.spread, 4),
@@ -168,8 +170,11 @@ def _from_json(values: object) -> MeasuredHand:
         raise HandFileError(f"size_from is {values.get('size_from')!r}; it is one of {', '.join(origins)}")
     if isinstance(frames, bool) or not isinstance(frames, int) or frames < 0:
         raise HandFileError(f"frames is {frames!r}; it must be a count")
+    size_sd = _share(values, "size_sd", ADULT_SIZE_SD)
+    if not MIN_SIZE_SD <= size_sd <= MAX_SIZE_SD:
+        raise HandFileError(f"size_sd is {size_sd:g}; it is a share from {MIN_SIZE_SD:g} to {MAX_SIZE_SD:g}")
     return MeasuredHand(
-        shape=HandShape(_rows(values, "palm_m", 6), _rows(values, "finger_bones_m", 5)),
+        shape=HandShape(_rows(values, "palm_m", 6), _rows(values, "finger_bones_m", 5), size_sd),
         size_from=size_from,
         frames=frames,
         spread=_share(values, "spread"),
@@ -189,8 +194,8 @@ def _rows(values: Mapping[str, object], key: str, count: int) -> FloatArray:
     raise HandFileError(f"{key} must be {count} rows of 3 finite numbers")
 
 
-def _share(values: Mapping[str, object], key: str) -> float:
-    value = values.get(key, 0.0)
+def _share(values: Mapping[str, object], key: str, default: float = 0.0) -> float:
+    value = values.get(key, default)
     if not _is_number(value):
         raise HandFileError(f"{key} must be a finite number")
     return float(value)  # type: ignore[arg-type]
