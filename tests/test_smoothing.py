@@ -217,7 +217,7 @@ def test_a_direction_measured_badly_moves_the_hand_less() -> None:
             follow(ahead, FRAME_S, 0.4, 1e-6)
         return float(follow(np.array([0.01, 0.0, 0.99995]), FRAME_S, 0.4, variance_m2)[0])
 
-    assert pull(1e-4) < 0.5 * pull(1e-6)
+    assert pull(1e-3) < 0.5 * pull(1e-6)
 
 
 UNIT = st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lambda q: np.linalg.norm(q) > 0.1)
@@ -302,6 +302,35 @@ def test_a_hand_may_be_fitted_in_one_frame_and_not_in_the_next() -> None:
         assert np.isfinite(velocity).all()
 
 
+def test_one_frame_that_was_not_fitted_does_not_let_a_wild_range_through() -> None:
+    hand_filter = HandFilter(SmoothingConfig())
+    for frame in range(20):
+        pose = fitted(BENT)
+        if frame == 15:
+            away = pose.joints_in_camera_m * 1.3
+            pose = replace(pose, joints_in_camera_m=away, kinematics=None, shape=None)
+        smooth, _ = hand_filter(pose, FRAME_S)
+        offset_m = palm_center(smooth.joints_in_camera_m) - palm_center(fitted(BENT).joints_in_camera_m)
+        assert np.linalg.norm(offset_m) < 0.3 * 0.3 * np.linalg.norm(palm_center(HAND))
+
+
+def test_a_rotation_read_wrongly_in_one_frame_moves_the_hand_little() -> None:
+    smooth = RotationOneEuro(OneEuroParameters(1.5, 1.0, 9.0))
+    flipped = rotation_from_vector(np.array([0.0, 2.0, 0.0]))
+    found = [smooth(flipped if frame == 10 else np.eye(3), FRAME_S) for frame in range(14)]
+    turned_rad = np.linalg.norm(vector_from_rotation(np.array(found)), axis=-1)
+    assert turned_rad.max() < 0.1 * 2.0
+    believing = RotationOneEuro(OneEuroParameters(1.5, 1.0))
+    found = [believing(flipped if frame == 10 else np.eye(3), FRAME_S) for frame in range(11)]
+    assert np.linalg.norm(vector_from_rotation(found[-1])) > 0.5 * 2.0
+
+
+def test_an_angle_read_wrongly_in_one_frame_moves_it_little() -> None:
+    smooth = OneEuro(OneEuroParameters(1.5, 1.0, 10.0))
+    found = [float(smooth(np.array([1.5 if frame == 10 else 0.0]), FRAME_S)[0]) for frame in range(14)]
+    assert max(found) < 0.1 * 1.5
+
+
 def test_coasting_moves_a_fitted_hand_as_a_whole() -> None:
     hand_filter = HandFilter(SmoothingConfig())
     smooth, _ = hand_filter(fitted(BENT), FRAME_S)
@@ -354,7 +383,7 @@ def test_whatever_is_measured_a_hand_never_leaps_and_is_never_nan(rate_hz: float
 def test_a_frozen_frame_holds_the_hand_and_its_velocity_fades() -> None:
     path = [HAND + np.array([0.01 * frame, 0.0, 0.0]) for frame in range(15)]
     found, velocities = filtered([*path, *[path[-1]] * 30])
-    np.testing.assert_allclose(found[-1], path[-1], atol=5e-4)
+    np.testing.assert_allclose(found[-1], path[-1], atol=1e-3)
     np.testing.assert_allclose(velocities[-1], 0.0, atol=5e-3)
     assert np.linalg.norm(found[15:] - path[-1], axis=-1).max() < 0.012  # about one frame's way past
 

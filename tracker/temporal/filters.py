@@ -32,6 +32,8 @@ class OneEuroParameters:
     """Cutoff at rest: lower is stiller."""
     beta: float
     """Rise of the cutoff in Hz per unit of speed (m/s or rad/s): higher is less late in motion."""
+    doubt_speed: float = math.inf
+    """A step faster than this, in one frame, is believed the less the faster it is."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class DirectionParameters:
     """How a hand moves across its ray and how well that is seen."""
 
     noise_m: float = 0.0015
-    """Sd of a measurement that its covariance does not know of, from frame to frame."""
+    """Least sd of a measurement from frame to frame."""
+    new_share: float = 0.4
+    """Of the variance that a measurement comes with: what is new in every frame. The rest stays for long, as
+    a wrong hand size does, and no filter takes it out."""
     unrest_m2_per_s3: float = 0.01
     """Density of the white acceleration of a hand at rest."""
     unrest_per_s: float = 0.25
@@ -85,13 +90,21 @@ class OneEuro:
             return value
         if dt_s <= 0:
             return self._value
-        change = (value - self._raw) / dt_s - self._slope
-        self._slope = self._slope + smoothing_factor(SPEED_CUTOFF_HZ, dt_s) * change
+        step = (value - self._raw) / dt_s
+        belief = self._belief(step)
+        self._slope = self._slope + smoothing_factor(SPEED_CUTOFF_HZ, dt_s) * (belief * step - self._slope)
         self._raw = value
         speed = np.sqrt((self._slope * self._slope).sum(axis=-1, keepdims=True))
         ratio = 2.0 * np.pi * dt_s * (self._parameters.min_cutoff_hz + self._parameters.beta * speed)
-        self._value = self._value + ratio / (ratio + 1.0) * (value - self._value)
+        self._value = self._value + belief * ratio / (ratio + 1.0) * (value - self._value)
         return self._value
+
+    def _belief(self, step: FloatArray) -> FloatArray | float:
+        """The share (..., 1) of each step (..., K) per second that is believed."""
+        if math.isinf(self._parameters.doubt_speed):
+            return 1.0
+        speed = np.sqrt((step * step).sum(axis=-1, keepdims=True))
+        return np.asarray(self._parameters.doubt_speed / np.maximum(speed, self._parameters.doubt_speed))
 
 
 class RotationOneEuro:
@@ -111,15 +124,18 @@ class RotationOneEuro:
         elif dt_s > 0:
             share = smoothing_factor(SPEED_CUTOFF_HZ, dt_s)
             turn = rotation_vector_between(self._raw, raw)
+            doubt_speed = self._parameters.doubt_speed
+            belief = min(1.0, doubt_speed * dt_s / max(math.hypot(*turn), 1e-12))
+            believed = belief / dt_s
             self._slope = (
-                self._slope[0] + share * (turn[0] / dt_s - self._slope[0]),
-                self._slope[1] + share * (turn[1] / dt_s - self._slope[1]),
-                self._slope[2] + share * (turn[2] / dt_s - self._slope[2]),
+                self._slope[0] + share * (believed * turn[0] - self._slope[0]),
+                self._slope[1] + share * (believed * turn[1] - self._slope[1]),
+                self._slope[2] + share * (believed * turn[2] - self._slope[2]),
             )
             self._raw = raw
             speed = math.hypot(*self._slope)
             cutoff_hz = self._parameters.min_cutoff_hz + self._parameters.beta * speed
-            self._value = slerp(self._value, raw, smoothing_factor(cutoff_hz, dt_s))
+            self._value = slerp(self._value, raw, belief * smoothing_factor(cutoff_hz, dt_s))
         return matrix_of(self._value)
 
 
@@ -150,10 +166,10 @@ class DirectionFilter:
             direction: (3,) the measured unit vector.
             dt_s: seconds since the last one.
             distance_m: how far along it the hand is.
-            variance_m2: of the measured position across the ray, per axis, as far as it is known.
+            variance_m2: of the measured position across the ray, per axis.
         """
         known = self._parameters
-        noise = known.noise_m**2 + variance_m2
+        noise = max(known.noise_m**2, known.new_share * variance_m2)
         if self._value is None:
             self._value = direction
             self._p, self._c, self._v = noise, 0.0, FIRST_SPEED_M_PER_S**2

@@ -42,8 +42,8 @@ class SmoothingConfig:
     """Hands are given as they were placed, for ``two_sided`` to smooth; velocities stay."""
     bearing: DirectionParameters = field(default_factory=DirectionParameters)
     range: RangeParameters = field(default_factory=RangeParameters)
-    rotation: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0))
-    angles: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0))
+    rotation: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0, 9.0))
+    angles: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0, 10.0))
     joints: OneEuroParameters = field(default=OneEuroParameters(1.5, 20.0))
     """Of joints about the palm, for hands without angles."""
 
@@ -71,13 +71,15 @@ class HandFilter:
     def __call__(self, pose: HandPose, dt_s: float) -> tuple[HandPose, FloatArray]:
         """The smoothed pose and its joints' velocity (21, 3) in m/s, ``dt_s`` after the last one.
 
-        A long pause, another side (its joints have other places) or a hand that is a kinematic one no more
-        start the filter again.
+        A long pause or another side (its joints have other places) start the filter again; a hand that was
+        fitted and now is not, or the other way round, that of its joints about the palm.
         """
         kind = _JointsFilter if pose.kinematics is None or pose.shape is None else _BendFilter
-        if pose.side is not self._side or dt_s > RESET_GAP_S or not isinstance(self._bend, kind):
+        if pose.side is not self._side or dt_s > RESET_GAP_S:
             self._start()
-            self._side, self._bend = pose.side, kind(self._config)
+            self._side = pose.side
+        if not isinstance(self._bend, kind):
+            self._bend = kind(self._config)
         palm_m = self._place(pose, dt_s)
         from_palm_m = self._bend(pose, dt_s)
         velocity = self._move(palm_m, from_palm_m, dt_s)
