@@ -324,3 +324,19 @@ def test_a_hand_found_again_far_off_does_not_coast_beside_itself() -> None:
         scene.step(time_s, at(0.6, 0.1, distance_m=0.6))
     (hand,) = scene.step(10 / 30, at(0.9, 0.8, distance_m=0.6))
     assert (hand.track_id, hand.pose.side, hand.unseen_s) == (2, Side.RIGHT, 0.0)
+
+
+steps = st.tuples(st.floats(0.3, 0.9), st.floats(0.25, 0.9), st.booleans(), st.sampled_from([0.03, 0.1]))
+
+
+@given(st.lists(steps, min_size=2, max_size=15))
+def test_no_track_leaps(sequence: list[tuple[float, float, bool, float]]) -> None:
+    """Whatever a hand does and however often it is lost, one id moves less than 0.3 m a frame."""
+    scene, time_s, last = Scene(), 0.0, dict[int, FloatArray]()
+    for x, distance_m, seen, step_s in sequence:
+        time_s += step_s
+        hands = scene.step(time_s, *[at(x, distance_m=distance_m)] * seen)
+        for hand in hands:
+            middle = hand.pose.joints_in_camera_m.mean(axis=0)
+            assert np.linalg.norm(middle - last.get(hand.track_id, middle)) <= 0.3 + 1e-9
+        last = {hand.track_id: hand.pose.joints_in_camera_m.mean(axis=0) for hand in hands}

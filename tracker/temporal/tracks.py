@@ -24,6 +24,9 @@ from tracker.temporal.sides import CLEAR_EVIDENCE, SideConfig, SideEvidence, dec
 from tracker.temporal.sighting import Sighting, SightingConfig, sighting_of
 from tracker.temporal.smoothing import HandFilter, SmoothingConfig
 
+MAX_COAST_M_PER_S = 3.0
+"""A hand that is not seen moves on no faster; people reach with 1 to 2."""
+
 
 @dataclass(frozen=True)
 class TracksConfig:
@@ -123,6 +126,7 @@ class Track:
         # A velocity that fades with e^(-t / memory) carries the hand memory (1 - e^(-t / memory)) of it.
         reach_s = memory_s * (1.0 - np.exp(-unseen_s / memory_s))
         velocity = self.hand.velocity_m_per_s.mean(axis=0)
+        velocity /= max(float(np.linalg.norm(velocity)) / MAX_COAST_M_PER_S, 1.0)
         return replace(
             self.hand,
             score=self.presence * max(1.0 - unseen_s / (2 * memory_s), 0.0),
