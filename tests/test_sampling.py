@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from lenses import FOLDING, LENSES
 
-from tracker import sampling
+from tracker import HandTracker, sampling
 from tracker.cameras import Camera, Pinhole
 from tracker.crops import AffineCrop, Crop, CropKind, VirtualCrop, make_crop
 from tracker.joints import FloatArray
-from tracker.sampling import Border, sample_crop, sample_levels, sample_positions, sample_with_numpy
+from tracker.sampling import (
+    Border,
+    Places,
+    places_of,
+    rounded_positions,
+    sample_crop,
+    sample_levels,
+    sample_positions,
+    sample_with_numpy,
+)
+from tracker.sources import open_source
 from tracker.structs import HandBox, ImageArray
 
 PINHOLE = LENSES["pinhole"]
@@ -48,6 +58,15 @@ def noise_picture(width: int, height: int, seed: int = 0) -> ImageArray:
 def box_at(camera: Camera, x: float, y: float, *, size_px: float = 150.0, turn_rad: float = 0.0) -> HandBox:
     """A box whose centre lies at a share ``x``, ``y`` of the picture."""
     return HandBox(np.array([x * camera.width, y * camera.height]), size_px, turn_rad)
+
+
+def at_positions(positions_px: np.ndarray) -> Places:
+    return Places(len(positions_px), None, positions_px.astype(np.float32))
+
+
+def sampled_positions(crop: Crop) -> FloatArray:
+    """Pixels (samples, samples, 2) at which the crop is sampled, by its homography if it has one."""
+    return rounded_positions(places_of(crop)).astype(np.float64)
 
 
 def exact_positions(crop: Crop) -> FloatArray:
@@ -83,6 +102,8 @@ def test_a_virtual_crop_samples_where_a_pixel_by_pixel_trace_does(camera: Camera
         near = reach < camera.width  # farther out nothing is seen, and the edge is repeated anyway
         error_px = np.linalg.norm(sample_positions(crop) - exact, axis=-1)
         assert error_px[near].max() < 0.2
+        error_px = np.linalg.norm(sampled_positions(crop) - exact, axis=-1)
+        assert error_px[near].max() < (0.025 if isinstance(camera, Pinhole) else 0.2)
 
 
 @pytest.mark.parametrize("turn_rad", [0.0, 0.4, -2.0])
@@ -92,6 +113,7 @@ def test_an_affine_crop_samples_on_straight_lines(turn_rad: float, place: float)
     wide = Pinhole(4096, 3072, 3000.0, 3000.0, 2047.5, 1535.5)
     crop = AffineCrop(box_at(wide, place, place, size_px=900.0, turn_rad=turn_rad), 224, wide)
     np.testing.assert_allclose(sample_positions(crop), exact_positions(crop), rtol=0, atol=1.5e-3)
+    np.testing.assert_allclose(sampled_positions(crop), exact_positions(crop), rtol=0, atol=1 / 64 + 1e-3)
 
 
 @pytest.mark.parametrize("camera", FOLDING.values(), ids=FOLDING.keys())
@@ -103,16 +125,39 @@ def test_samples_beyond_the_lens_leave_the_others_as_they_are(camera: Camera) ->
     exact = exact_positions(crop)
     seen = np.isfinite(exact).all(axis=-1)
     assert 0.1 < seen.mean() < 0.95
-    np.testing.assert_allclose(sample_positions(crop)[seen], exact[seen], atol=0.2)
+    np.testing.assert_allclose(sampled_positions(crop)[seen], exact[seen], atol=0.2)
+
+
+@every_kind
+def test_a_homography_says_where_any_point_of_its_crop_lies(kind: CropKind) -> None:
+    points = np.random.default_rng(5).uniform(0, 224, (50, 2))
+    for x, y, turn in BOXES:
+        crop = make_crop(kind, box_at(PINHOLE, x, y, turn_rad=turn), 224, PINHOLE)
+        assert crop.homography is not None
+        seen = np.column_stack([points, np.ones(50)]) @ crop.homography.T
+        np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], crop.image_from_crop(points), atol=1e-9)
+
+
+def test_only_crops_that_lie_before_a_pinhole_have_a_homography() -> None:
+    """Behind the camera it would show the picture upside down."""
+    wide = Pinhole(1000, 400, 60.0, 60.0, 499.5, 199.5)
+    middle, rim = (VirtualCrop(box_at(wide, x, 0.5, size_px=300.0), 64, wide) for x in (0.5, 1.0))
+    assert middle.homography is not None
+    behind = ~np.isfinite(exact_positions(rim)).all(axis=-1)
+    assert rim.homography is None and behind.any()
+    image = np.full((400, 1000, 3), 90, np.uint8)
+    assert (sample_crop(image, rim, "black")[behind] == 0.0).all()
+    fisheye = LENSES["fisheye"]
+    assert VirtualCrop(box_at(fisheye, 0.5, 0.5), 64, fisheye).homography is None
 
 
 @pytest.mark.parametrize("samples", [1, 40, 100, 191, 192])
 @every_kind
 def test_any_number_of_samples_covers_the_box(kind: CropKind, samples: int) -> None:
     crop = make_crop(kind, box_at(PINHOLE, 0.6, 0.4, size_px=80.0), samples, PINHOLE)
-    found = sample_positions(crop)
-    assert found.shape == (samples, samples, 2)
-    np.testing.assert_allclose(found, exact_positions(crop), atol=0.2)
+    for found in (sample_positions(crop), sampled_positions(crop)):
+        assert found.shape == (samples, samples, 2)
+        np.testing.assert_allclose(found, exact_positions(crop), atol=0.2)
     assert sample_crop(noise_picture(640, 480), crop).shape == (samples, samples, 3)
 
 
@@ -132,7 +177,7 @@ def test_an_upright_affine_crop_at_whole_positions_copies_the_very_pixels() -> N
 def test_a_crop_is_its_samples_in_whole_levels(kind: CropKind) -> None:
     image = noise_picture(640, 480)
     crop = make_crop(kind, box_at(PINHOLE, 0.9, 0.4, turn_rad=0.4, size_px=90.0), 40, PINHOLE)
-    at = sample_positions(crop)
+    at = sampled_positions(crop)
     found = sample_crop(image, crop) * 255
     np.testing.assert_allclose(found, np.round(found), atol=1e-4)
     for index in np.ndindex(40, 40):
@@ -181,7 +226,7 @@ def test_half_a_pixel_over_the_edge_is_half_black() -> None:
 def test_sampling_all_at_once_equals_a_loop_down_to_pictures_of_one_pixel(
     numpy_only: bool, image: ImageArray, at: np.ndarray
 ) -> None:
-    found = (sample_with_numpy if numpy_only else sample_levels)(image, at)
+    found = sample_with_numpy(image, at) if numpy_only else sample_levels(image, at_positions(at))
     assert found.shape == (3, 4, 3)
     for index in np.ndindex(3, 4):
         assert np.abs(found[index] - naive_bilinear(image, *at[index])).max() <= 0.5 + 1e-3
@@ -191,8 +236,10 @@ def test_sampling_all_at_once_equals_a_loop_down_to_pictures_of_one_pixel(
 def test_sampling_of_a_picture_that_is_a_view_equals_that_of_its_copy() -> None:
     image = noise_picture(60, 40)[::2, ::-1]
     image.flags.writeable = False
-    at = np.random.default_rng(1).uniform(0, 29, (5, 10, 2)).astype(np.float32)
+    at = at_positions(np.random.default_rng(1).uniform(0, 29, (10, 10, 2)))
     np.testing.assert_array_equal(sample_levels(image, at), sample_levels(image.copy(), at))
+    turned = places_of(AffineCrop(HandBox(np.array([15.0, 10.0]), 20.0, 0.4), 24, PINHOLE))
+    np.testing.assert_array_equal(sample_levels(image, turned), sample_levels(image.copy(), turned))
 
 
 class Nowhere:
@@ -200,6 +247,7 @@ class Nowhere:
 
     samples = 4
     camera_from_crop = np.eye(3)
+    homography = None
 
     def __init__(self, value: float) -> None:
         self._value = value
@@ -244,9 +292,11 @@ def test_opencv_and_numpy_sample_the_same_bits(
     """Crops in the picture, over its edges, and beyond them and the lens."""
     camera = ALL_LENSES[lens]
     crop = make_crop(kind, box_at(camera, *place, size_px=size_px, turn_rad=turn_rad), samples, camera)
-    at = sample_positions(crop)
     image = noise_picture(camera.width, camera.height)
-    np.testing.assert_array_equal(sample_levels(image, at, border), sample_with_numpy(image, at, border))
+    for places in (places_of(crop), at_positions(sample_positions(crop))):
+        np.testing.assert_array_equal(
+            sample_levels(image, places, border), sample_with_numpy(image, rounded_positions(places), border)
+        )
 
 
 @needs_opencv
@@ -254,20 +304,23 @@ def test_opencv_and_numpy_sample_the_same_bits(
 def test_opencv_and_numpy_give_the_same_bits_at_every_part_of_a_pixel(border: Border) -> None:
     """All 1024 places between four pixels, extreme ones too, in the picture and at its corners."""
     steps = (np.arange(-96, 352, dtype=np.float32)) / 64  # also halves of 1/32
-    at = np.stack(np.meshgrid(steps, steps), axis=-1)
+    at = at_positions(np.stack(np.meshgrid(steps, steps), axis=-1))
     for image in (
         noise_picture(5, 4),
         noise_picture(5, 4, 1) // 128 * 255,
         noise_picture(1, 3),
         noise_picture(4, 1),
     ):
-        np.testing.assert_array_equal(sample_levels(image, at, border), sample_with_numpy(image, at, border))
+        expected = sample_with_numpy(image, rounded_positions(at), border)
+        np.testing.assert_array_equal(sample_levels(image, at, border), expected)
 
 
 def test_a_picture_too_wide_for_opencv_is_sampled_all_the_same() -> None:
     image = noise_picture(40_000, 2)
-    at = np.array([[[39_990.0, 0.0], [39_998.0, 1.0]]], np.float32)
-    np.testing.assert_array_equal(sample_levels(image, at)[0], [image[0, 39_990], image[1, 39_998]])
+    at = np.array([[[29_990.0, 0.0], [29_998.0, 1.0]]] * 2)
+    np.testing.assert_array_equal(
+        sample_levels(image, at_positions(at))[0], [image[0, 29_990], image[1, 29_998]]
+    )
 
 
 @needs_opencv
@@ -303,10 +356,26 @@ def test_without_a_usable_opencv_numpy_samples(
     crop = AffineCrop(HandBox(np.array([30.0, 20.0]), 16.0, 0.0), 16, SMALL)
     np.testing.assert_array_equal(
         np.rint(255 * sample_crop(image, crop)).astype(np.uint8),
-        sample_with_numpy(image, sample_positions(crop)),
+        sample_with_numpy(image, rounded_positions(places_of(crop))),
     )
 
 
 def test_on_macos_opencv_is_left_alone(monkeypatch: pytest.MonkeyPatch, fresh_choice: None) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert sampling.opencv() is None
+
+
+@needs_opencv
+def test_the_hands_of_a_clip_are_the_same_with_and_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+
+    def joints() -> list[np.ndarray]:
+        with HandTracker() as tracker:
+            tracked = [tracker.process(frame) for frame in open_source("demo", max_frames=12)]
+        return [hand.pose.joints_in_camera_m for each in tracked for hand in each.hands]
+
+    with_opencv = joints()
+    monkeypatch.setattr(sampling, "opencv", lambda: None)
+    without = joints()
+    assert len(with_opencv) >= 12
+    np.testing.assert_array_equal(with_opencv, without)

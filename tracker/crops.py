@@ -9,19 +9,22 @@ A point (u, v) of a crop of ``n`` samples lies in [0, n]; sample i is taken at u
 published light networks). Pixels of the picture have their centres on integers.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
 
-from tracker.cameras import Camera
+from tracker.cameras import Camera, Pinhole
 from tracker.joints import FloatArray, cross
 from tracker.rotations import rotation_between
 from tracker.structs import HandBox
 
 CropKind = Literal["affine", "virtual"]
 
+MIN_DEPTH = 0.01
+"""Share of its distance that a sample must lie before the camera for a homography to say where."""
 _OPTICAL_AXIS = np.array([0.0, 0.0, 1.0])
 
 
@@ -36,6 +39,11 @@ class Crop(Protocol):
     @property
     def camera_from_crop(self) -> FloatArray:
         """Rotation (3, 3) from the axes in which a network sees this crop to the camera's."""
+        ...
+
+    @property
+    def homography(self) -> FloatArray | None:
+        """(3, 3) that takes every sample's crop point (u, v, 1) to its pixel; None where none does."""
         ...
 
     def image_from_crop(self, points: FloatArray) -> FloatArray:
@@ -59,6 +67,14 @@ class AffineCrop:
             return _turn(self.box.rotation_rad)
         return rotation_between(_OPTICAL_AXIS, ray) @ _turn(self.box.rotation_rad)
 
+    @property
+    def homography(self) -> FloatArray:
+        """(3, 3) that takes crop points (u, v, 1) to pixels."""
+        scale = self.box.size_px / self.samples
+        c, s = scale * np.cos(self.box.rotation_rad), scale * np.sin(self.box.rotation_rad)
+        x, y = self.box.center_px - self.samples / 2 * np.array([c - s, s + c])
+        return np.array([[c, -s, x], [s, c, y], [0.0, 0.0, 1.0]])
+
     def image_from_crop(self, points: FloatArray) -> FloatArray:
         """Pixels (..., 2) of crop points (..., 2)."""
         offset = (points / self.samples - 0.5) * self.box.size_px
@@ -81,12 +97,25 @@ class VirtualCrop:
         center, above = camera.unproject(np.stack([box.center_px, box.center_px + up * step_px]))
         if not np.isfinite(center + above).all():
             raise ValueError("the centre of the box has no ray in this lens")
-        y = -(above - center * (above @ center))
-        y /= np.linalg.norm(y)
+        along = float(above @ center)
+        y = center * along - above
+        across = math.sqrt(float(y @ y))
+        y /= across
         self.camera_from_crop: FloatArray = np.stack([cross(y, center), y, center], axis=-1)
         # Focal length in samples: one step in the picture, as an angle, is step/size of the crop.
-        angle = np.arctan2(np.linalg.norm(cross(center, above)), center @ above)
-        self.focal = samples * (step_px / box.size_px) / float(np.tan(angle))
+        self.focal = samples * (step_px / box.size_px) * along / across
+
+    @cached_property
+    def homography(self) -> FloatArray | None:
+        """(3, 3) for a pinhole all of whose samples lie before it; see ``Crop``."""
+        if not isinstance(self._camera, Pinhole):
+            return None
+        rays = self.camera_from_crop / (self.focal, self.focal, 1.0)
+        rays[:, 2] -= self.samples / 2 * (rays[:, 0] + rays[:, 1])
+        lens = self._camera
+        matrix = np.array([[lens.fx, 0.0, lens.cx], [0.0, lens.fy, lens.cy], [0.0, 0.0, 1.0]]) @ rays
+        depth_x, depth_y, depth = (self.samples * matrix[2] / (1.0, 1.0, self.samples)).tolist()
+        return matrix if depth + min(depth_x, 0.0) + min(depth_y, 0.0) > MIN_DEPTH else None
 
     def image_from_crop(self, points: FloatArray) -> FloatArray:
         """Pixels (..., 2) of crop points (..., 2); NaN where the lens has none."""

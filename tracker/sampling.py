@@ -1,12 +1,16 @@
 """The pixels of a crop: where each sample lies in the picture, and what is read there.
 
-OpenCV reads them where it is installed (extra ``cpu``; not on macOS), numpy elsewhere, with the same bits:
-positions are float32 pixels, made here for both, rounded to the nearest 1/32 pixel (halves to even), and
-values to the nearest whole level (halves up). The networks need it so: the published pipelines' image
-library rounds like that, and without it landmarks of one reference picture lie 9 pixels from the published.
+OpenCV reads them where it is installed (extra ``cpu``; not on macOS), numpy elsewhere, with the same bits.
+Positions are rounded to the nearest 1/32 pixel (halves to even), and values to the nearest whole level
+(halves up). A pinhole's crops are homographies, whose positions OpenCV computes itself in float64; they
+differ from numpy's in the last bits, so a level could differ where a position lies within 1e-11 of a half.
+For other lenses positions are float32 pixels, made here for both. The networks need it so: the published
+pipelines' image library rounds like that, and without it landmarks of one reference picture lie 9 pixels from
+the published ones.
 """
 
 import sys
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Literal
 
@@ -40,22 +44,71 @@ def sample_crop(image_rgb: ImageArray, crop: Crop, border: Border = "edge") -> F
 
     Beyond the picture's edge lies its border, repeated (``edge``) or black.
     """
-    return sample_at(image_rgb, sample_positions(crop), border)
+    return sample_at(image_rgb, places_of(crop), border)
 
 
-def sample_at(image_rgb: ImageArray, positions_px: Float32Array, border: Border = "edge") -> Float32Array:
-    """What ``sample_crop`` gives, where the samples' positions (samples, samples, 2) are known already."""
-    return sample_levels(image_rgb, positions_px, border) * np.float32(1 / 255)
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where in the picture the samples of a crop lie: one of two ways to say it."""
+
+    samples: int
+    """Along a side."""
+    homography: FloatArray | None
+    """(3, 3) from crop points (u, v, 1) to pixels, ``_BELOW_PX`` taken off."""
+    positions_px: Float32Array | None
+    """(samples, samples, 2) likewise."""
 
 
-def sample_levels(image_rgb: ImageArray, positions_px: Float32Array, border: Border = "edge") -> ImageArray:
-    """Pixels (..., ..., 3) of a picture (H, W, 3) at positions (..., ..., 2); see ``sample_crop``."""
+def places_of(crop: Crop) -> Places:
+    """Where a crop's samples lie: by its homography if it has one, else traced through the lens."""
+    homography = crop.homography
+    if homography is None:
+        return Places(crop.samples, None, sample_positions(crop))
+    below = homography.copy()
+    below[:2] -= _BELOW_PX * homography[2]
+    return Places(crop.samples, below, None)
+
+
+def sample_at(image_rgb: ImageArray, places: Places, border: Border = "edge") -> Float32Array:
+    """What ``sample_crop`` gives, where the samples' places are known already.
+
+    With OpenCV nearly all of it is done without the interpreter, side by side with other threads.
+    """
+    return sample_levels(image_rgb, places, border) * np.float32(1 / 255)
+
+
+def sample_levels(image_rgb: ImageArray, places: Places, border: Border = "edge") -> ImageArray:
+    """Levels (samples, samples, 3) of a picture (H, W, 3); see ``sample_crop``."""
     cv2 = opencv()
     if cv2 is None or max(image_rgb.shape) >= _OPENCV_SIZE_LIMIT:
-        return sample_with_numpy(image_rgb, positions_px, border)
+        return sample_with_numpy(image_rgb, rounded_positions(places), border)
     mode = cv2.BORDER_REPLICATE if border == "edge" else cv2.BORDER_CONSTANT
-    levels: ImageArray = cv2.remap(image_rgb, positions_px, None, cv2.INTER_LINEAR, borderMode=mode)
+    levels: ImageArray
+    if places.positions_px is not None:
+        levels = cv2.remap(image_rgb, places.positions_px, None, cv2.INTER_LINEAR, borderMode=mode)
+    else:
+        size = (places.samples, places.samples)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        levels = cv2.warpPerspective(image_rgb, places.homography, size, flags=flags, borderMode=mode)
     return levels
+
+
+def rounded_positions(places: Places) -> Float32Array:
+    """The positions (samples, samples, 2) in whole 1/32 pixels that OpenCV reads at."""
+    if places.positions_px is not None:
+        positions = places.positions_px.astype(np.float64) * _SUBPIXELS
+    else:
+        assert places.homography is not None
+        along = np.arange(places.samples, dtype=np.float64)
+        column, row = along[None, :, None], along[:, None, None]
+        # In float64, as OpenCV does: up to its last bits the same.
+        x_y_depth = column * places.homography[:, 0] + (
+            row * places.homography[:, 1] + places.homography[:, 2]
+        )
+        positions = x_y_depth[..., :2] * (_SUBPIXELS / x_y_depth[..., 2:])
+    limit = _FAR_PX * _SUBPIXELS
+    rounded = np.rint(np.minimum(np.maximum(positions, -limit), limit))
+    return np.asarray(rounded / _SUBPIXELS, np.float32)
 
 
 @cache
@@ -74,7 +127,7 @@ def opencv() -> Any:
 
 
 def sample_positions(crop: Crop) -> Float32Array:
-    """Where in the picture each sample lies: x and y (samples, samples, 2) in pixels.
+    """Where in the picture each sample lies, through any lens: (samples, samples, 2) in pixels.
 
     The crop is traced through the lens at every eighth sample, with straight lines between.
     """

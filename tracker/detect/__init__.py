@@ -119,8 +119,8 @@ class HandDetector:
         self, frame: Frame, box: HandBox, track_id: int | None
     ) -> Callable[[], HandDetection | None]:
         """What reads ``box``, its samples' places known already."""
-        crop, positions_px = self._reader.crop(box, frame.camera)
-        return partial(self._reader.confirm, frame.image_rgb, crop, positions_px, expected_track_id=track_id)
+        crop, places = self._reader.crop(box, frame.camera)
+        return partial(self._reader.confirm, frame.image_rgb, crop, places, expected_track_id=track_id)
 
     def close(self) -> None:
         """End the detector's threads."""

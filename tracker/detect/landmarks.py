@@ -13,7 +13,7 @@ from tracker.crops import Crop, CropKind, make_crop
 from tracker.detect.palm import wrap_angle
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.networks.onnx_session import OnnxNetwork
-from tracker.sampling import Float32Array, sample_at, sample_positions
+from tracker.sampling import Places, places_of, sample_at
 from tracker.structs import HandBox, HandDetection, HandEstimate, ImageArray
 
 INPUT_SAMPLES = 224
@@ -52,18 +52,18 @@ class LandmarkReader:
         self._crop_kind = crop_kind
         self._min_presence = min_presence
 
-    def crop(self, box: HandBox, camera: Camera) -> tuple[Crop, Float32Array]:
+    def crop(self, box: HandBox, camera: Camera) -> tuple[Crop, Places]:
         """The crop of ``box``, and where in the picture its samples lie, ready to be read.
 
         Apart from reading: many short array operations in two threads at once would wait for each other
         more than they work, while sampling and the networks run side by side.
         """
         crop = make_crop(self._crop_kind, box, INPUT_SAMPLES, camera)
-        return crop, sample_positions(crop)
+        return crop, places_of(crop)
 
-    def read(self, image_rgb: ImageArray, crop: Crop, positions_px: Float32Array) -> LandmarkReading:
-        """The network's reading of one crop, sampled at ``positions_px`` (224, 224, 2)."""
-        outputs = self._network(sample_at(image_rgb, positions_px)[None])
+    def read(self, image_rgb: ImageArray, crop: Crop, places: Places) -> LandmarkReading:
+        """The network's reading of one crop, sampled at ``places``."""
+        outputs = self._network(sample_at(image_rgb, places)[None])
         landmarks = outputs["landmarks_px"][0].astype(np.float64)
         world_joints_m = outputs["world_landmarks_m"][0].astype(np.float64)
         return LandmarkReading(
@@ -78,12 +78,12 @@ class LandmarkReader:
         self,
         image_rgb: ImageArray,
         crop: Crop,
-        positions_px: Float32Array,
+        places: Places,
         *,
         expected_track_id: int | None = None,
     ) -> HandDetection | None:
         """The hand in a crop, or None where presence is too low or its points cannot be used."""
-        reading = self.read(image_rgb, crop, positions_px)
+        reading = self.read(image_rgb, crop, places)
         if not reading.presence >= self._min_presence or not np.isfinite(reading.joints_px).all():
             return None
         box = box_around(reading.joints_px)
