@@ -91,6 +91,7 @@ hands = st.builds(
     TrackedHand,
     track_id=st.integers(0, 2**40),
     score=st.floats(0, 1) | st.just(math.nan),
+    side_score=st.floats(0, 1),
     unseen_s=st.floats(0, 10),
     pose=poses,
     joints_px=numbers(21, 2),

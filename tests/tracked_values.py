@@ -118,6 +118,7 @@ def assert_same_hand(found: TrackedHand, expected: TrackedHand) -> None:
 
     assert (found.track_id, found.pose.side) == (expected.track_id, expected.pose.side)
     close(found.score, expected.score, 5.1e-5)
+    close(found.side_score, expected.side_score, 5.1e-5)
     close(found.unseen_s, expected.unseen_s, 5.1e-7)
     close(found.joints_px, expected.joints_px, 5.1e-3)
     close(found.velocity_m_per_s, expected.velocity_m_per_s, 5.1e-6)

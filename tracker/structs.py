@@ -189,6 +189,8 @@ class TrackedHand:
     """(21, 2) projection of ``pose.joints_in_camera_m``; NaN where a joint has no image."""
     velocity_m_per_s: FloatArray
     """(21, 3)"""
+    side_score: float = 1.0
+    """How sure the side is, in [0, 1]; below a half while evidence for the other side gathers."""
 
     def __post_init__(self) -> None:
         _check_shape("joints_px", self.joints_px, NUM_JOINTS, 2)

@@ -82,6 +82,7 @@ class HandMessage(msgspec.Struct):
     covariance_m2: Rows
     observed_px: Rows
     mano: ManoMessage | None = None
+    side_score: Number = 1.0
 
 
 class FrameMessage(msgspec.Struct, tag_field="type", tag="frame"):

@@ -149,6 +149,7 @@ def _hand_message(hand: TrackedHand) -> HandMessage:
         covariance_m2=_nested(pose.covariance_m2, _VARIANCE_DECIMALS),
         observed_px=_nested(pose.observed_px, _PIXEL_DECIMALS),
         mano=None if pose.mano is None else _mano_message(pose.mano),
+        side_score=_number(hand.side_score, _SCORE_DECIMALS),
     )
 
 
@@ -247,6 +248,7 @@ def _tracked_hand(message: HandMessage) -> TrackedHand:
         pose=pose,
         joints_px=_array(message.joints_px),
         velocity_m_per_s=_array(message.velocity_m_per_s),
+        side_score=_float(message.side_score),
     )
 
 

@@ -106,6 +106,7 @@ class Track:
             pose=smoothed,
             joints_px=smoothed.observed_px,
             velocity_m_per_s=velocity,
+            side_score=self.side_evidence.probability,
         )
 
     def predicted(self) -> KinematicPose | None:
