@@ -114,10 +114,11 @@ class HandMeter:
             shape.scaled(float(np.median(factors)) ** share), size_sd=float(np.sqrt(share * variance))
         )
         low, high = PALM_WIDTH_MM
-        if not low <= 1e3 * shape.palm_width_m <= high:
+        width_mm = 1e3 * shape.palm_width_m
+        if not low <= width_mm <= high:
             raise MeasurementError(
-                f"held at {distance_m:g} m the palm would be {1e3 * shape.palm_width_m:.0f} mm wide, which no hand "
-                "is; measure the distance from the lens again, and check the camera's calibration"
+                f"held at {distance_m:g} m the palm would be {width_mm:.0f} mm wide, which no hand is; "
+                "measure the distance from the lens again, and check the camera's calibration"
             )
         return MeasuredHand(shape, "distance", len(seen), spread, float(_scatter(factors)))
 
