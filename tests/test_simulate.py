@@ -311,8 +311,9 @@ def test_a_measured_hand_is_placed_in_far_less_than_the_plain_closed_form_s_erro
     rows = compare(tracks, solvers, {}, "closed form")
     plain, unknown, measured = (rows[name] for name in solvers)
     assert measured.camera_mm <= 0.6 * plain.camera_mm
-    assert measured.camera_mm < unknown.camera_mm < plain.camera_mm
-    assert unknown.wrist_relative_mm < plain.wrist_relative_mm
+    assert measured.camera_mm < 0.7 * unknown.camera_mm
+    assert unknown.wrist_relative_mm < 0.8 * plain.wrist_relative_mm
+    assert unknown.bearing_deg < 0.8 * plain.bearing_deg
 
 
 def test_the_tracker_s_own_rows_are_those_of_its_stages() -> None:

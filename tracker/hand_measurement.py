@@ -19,7 +19,7 @@ import numpy as np
 
 from tracker.cameras import Camera
 from tracker.errors import MeasurementError
-from tracker.hand_store import PALM_WIDTH_MM, MeasuredHand
+from tracker.hand_store import MeasuredHand
 from tracker.joints import FINGER_MCPS, FINGERS, WRIST, FloatArray
 from tracker.kinematic_fit import FitConfig
 from tracker.kinematic_hand import ADULT_SIZE_SD, HandShape
@@ -113,13 +113,6 @@ class HandMeter:
         shape = replace(
             shape.scaled(float(np.median(factors)) ** share), size_sd=float(np.sqrt(share * variance))
         )
-        low, high = PALM_WIDTH_MM
-        width_mm = 1e3 * shape.palm_width_m
-        if not low <= width_mm <= high:
-            raise MeasurementError(
-                f"held at {distance_m:g} m the palm would be {width_mm:.0f} mm wide, which no hand is; "
-                "measure the distance from the lens again, and check the camera's calibration"
-            )
         return MeasuredHand(shape, "distance", len(seen), spread, float(_scatter(factors)))
 
     def _check(self) -> None:

@@ -69,7 +69,7 @@ def check_palm_width_mm(width_mm: float) -> None:
     if not low <= width_mm <= high:
         hint = ", not the palm's outer breadth, which is a finger's width more" if width_mm > high else ""
         raise HandFileError(
-            f"the palm width is {width_mm:.4g} mm; give {low:g} to {high:g}, measured between the centres of "
+            f"the palm width is {width_mm:g} mm; give {low:g} to {high:g}, measured between the centres of "
             f"the index and little fingers' knuckles{hint}"
         )
 

@@ -22,6 +22,7 @@ from tracker.kinematic_hand import (
     NUM_PARAMETERS,
     crosses,
     joints_and_jacobian,
+    posed_joints,
     step,
 )
 
@@ -38,19 +39,26 @@ PoseArrays = tuple[FloatArray, FloatArray, FloatArray]
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How sure each source is, and how long to search."""
+    """How sure each source is, and how long to search. Tables of what was tried: benchmarks/RESULTS.md."""
 
-    ray_noise_m: float = 0.005
+    ray_noise_m: float = 0.0035
     """Spread of seen joints about their rays, at the hand."""
-    joint_noise_m: float = 0.006
+    joint_noise_m: float = 0.007
     """Spread of the network's joints, once moved, turned and scaled onto the hand."""
-    turn_noise_rad: float = 0.07
+    turn_noise_rad: float = 0.2
     """Spread of the network's orientation of the whole hand."""
     limit_slack_rad: float = 0.05
     """How far angles lean out of their limits against the other terms."""
-    tukey: float = 4.0
+    bend_rad_per_s: float = 5.0
+    """Rate at which angles are thought to leave a prediction."""
+    free_bend_rad: float = 2.0
+    """Spread of angles' changes in one iteration, for fingers of which nothing is known."""
+    tukey: float = 5.0
     """Joints farther off than this many medians count for nothing."""
-    iterations: int = 3
+    tracked_iterations: int = 1
+    """From predictions of all hands: more change nothing (benchmarks/RESULTS.md)."""
+    iterations: int = 8
+    """Where a hand has no prediction: in its first frame, from a start that outliers can spoil."""
     damping: float = 1e-3
     """Share by which the normal matrix's diagonal is raised."""
     max_turn_rad: float = 0.5
@@ -99,7 +107,9 @@ class Fit:
     """(H, 21) scores times Tukey's weights."""
 
 
-def fit(evidence: Evidence, start: PoseArrays, config: FitConfig, pull: Pull | None = None) -> Fit:
+def fit(
+    evidence: Evidence, start: PoseArrays, config: FitConfig, pull: Pull | None = None, *, iterations: int
+) -> Fit:
     """Fit hands, from a start not far away.
 
     Raises:
@@ -109,7 +119,7 @@ def fit(evidence: Evidence, start: PoseArrays, config: FitConfig, pull: Pull | N
     bones = (evidence.palm_m, evidence.bones_m)
     network = evidence.network_m - evidence.network_m.mean(axis=1, keepdims=True)
     turn = np.zeros((len(network), 3))
-    for _ in range(config.iterations):
+    for _ in range(iterations):
         joints_m, jacobian = joints_and_jacobian(*bones, *pose, evidence.mirror_signs)
         normal, slope, weights = _evidence_terms(evidence, config, joints_m, jacobian, network, turn)
         _add_parameter_terms(normal, slope, pose, turn, config, pull)
@@ -121,7 +131,7 @@ def fit(evidence: Evidence, start: PoseArrays, config: FitConfig, pull: Pull | N
     covariance: FloatArray = np.asarray(np.linalg.inv(normal), np.float64)[
         :, :NUM_PARAMETERS, :NUM_PARAMETERS
     ]
-    joints_m, _ = joints_and_jacobian(*bones, *pose, evidence.mirror_signs)
+    joints_m = posed_joints(*bones, *pose, evidence.mirror_signs)
     return Fit(pose, joints_m, covariance, jacobian, weights)
 
 
@@ -206,7 +216,8 @@ def _add_parameter_terms(
     angles = pose[2].reshape(len(turn), -1)
     beyond = angles - np.clip(angles, _LOWER, _UPPER)
     diagonal = np.full((len(turn), _UNKNOWNS), 1e-6)
-    diagonal[:, 6:NUM_PARAMETERS] = (beyond != 0) / config.limit_slack_rad**2 + 0.25
+    diagonal[:, 6:NUM_PARAMETERS] = (beyond != 0) / config.limit_slack_rad**2
+    diagonal[:, 6:NUM_PARAMETERS] += config.free_bend_rad**-2
     slope[:, 6:NUM_PARAMETERS] += beyond / config.limit_slack_rad**2
     diagonal[:, _TURN] = config.turn_noise_rad**-2
     slope[:, _TURN] += turn * config.turn_noise_rad**-2

@@ -186,6 +186,20 @@ def points_in_wrist(palm_m: FloatArray, bones_m: FloatArray, angles_rad: FloatAr
     return points
 
 
+def posed_joints(
+    palm_m: FloatArray,
+    bones_m: FloatArray,
+    wrists_m: FloatArray,
+    camera_from_wrists: FloatArray,
+    angles_rad: FloatArray,
+    mirror_signs: FloatArray,
+) -> FloatArray:
+    """Joints (H, 21, 3) in camera axes of H hands; arguments carry a leading H, ``mirror_signs`` (H,)."""
+    points = points_in_wrist(palm_m, bones_m, angles_rad)
+    points[..., 0] *= mirror_signs[:, None]
+    return points @ np.swapaxes(camera_from_wrists, -1, -2) + wrists_m[:, None]
+
+
 def joints_and_jacobian(
     palm_m: FloatArray,
     bones_m: FloatArray,

@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from tracker.cameras import Camera
 from tracker.errors import PlacementError
-from tracker.joints import FINGER_MCPS, NUM_JOINTS, WRIST, FloatArray, camera_from_wrist
-from tracker.kinematic_fit import Evidence, Fit, FitConfig, PoseArrays, fit
+from tracker.joints import FINGER_MCPS, FINGERS, NUM_JOINTS, WRIST, FloatArray, camera_from_wrist
+from tracker.kinematic_fit import Evidence, Fit, FitConfig, PoseArrays, Pull, fit
 from tracker.kinematic_hand import (
     ADULT_SIZE_SD,
     ANGLE_LOWER_RAD,
     ANGLE_UPPER_RAD,
+    NUM_PARAMETERS,
     HandShape,
     KinematicPose,
     joints,
@@ -39,10 +40,14 @@ REWEIGHTINGS = 2
 HUBER_SCALE = 1.5
 """Joints farther from their rays than this many median distances weigh less."""
 JOINT_NOISE_FLOOR_M = 0.002
-RESTART_M = 0.010
-"""A fit from a prediction whose joints lie farther than this from their rays, in the mean, is tried again
-from the network's pose. In recorded clips one fit in a hundred does."""
-MAX_MISFIT_M = 0.015
+RESTART_M = 0.007
+"""A fit from a prediction whose joints lie farther than this from their rays, in the median, is tried again
+from the network's pose. In recorded clips one fit in a hundred is."""
+MIN_ELAPSED_S = 1e-3
+THUMB_TRUST = 0.5
+"""Weight of the thumb's joints: it has more freedoms than four angles, and networks differ on its base."""
+JOINT_TRUST = np.where(np.isin(np.arange(NUM_JOINTS), FINGERS["thumb"]), THUMB_TRUST, 1.0)
+MAX_MISFIT_M = 0.012
 """A hand whose joints lie farther than this from their rays was misread: of the other side, or no hand."""
 
 
@@ -63,7 +68,10 @@ def place_hands(
             if hand.shape is None:
                 poses[index] = place_hand(estimate, camera, hand_scale=hand.hand_scale)
             else:
-                to_fit.append((index, SeenHand.of(estimate, hand.shape, hand.predicted, camera)))
+                seen = SeenHand.of(
+                    estimate, hand.shape, hand.predicted, camera, predicted_over_s=hand.predicted_over_s
+                )
+                to_fit.append((index, seen))
         except PlacementError:
             continue
     if to_fit:
@@ -80,6 +88,7 @@ class SeenHand:
     estimate: HandEstimate
     shape: HandShape
     predicted: KinematicPose | None
+    predicted_over_s: float
     rays: FloatArray
     """(21, 3) zero where a joint has none."""
     scores: FloatArray
@@ -87,7 +96,12 @@ class SeenHand:
 
     @staticmethod
     def of(
-        estimate: HandEstimate, shape: HandShape, predicted: KinematicPose | None, camera: Camera
+        estimate: HandEstimate,
+        shape: HandShape,
+        predicted: KinematicPose | None,
+        camera: Camera,
+        *,
+        predicted_over_s: float = 0.0,
     ) -> "SeenHand":
         """The hand of an estimate.
 
@@ -98,7 +112,7 @@ class SeenHand:
         scores = estimate.joint_scores
         if not in_view.all():
             rays, scores = np.where(in_view[:, None], rays, 0.0), np.where(in_view, scores, 0.0)
-        return SeenHand(estimate, shape, predicted, rays, scores)
+        return SeenHand(estimate, shape, predicted, predicted_over_s, rays, scores)
 
     def fresh_start(self) -> KinematicPose:
         """The pose that the network's joints have, brought to their rays in closed form."""
@@ -117,25 +131,37 @@ def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> l
         bones_m=np.array([hand.shape.finger_bones_m for hand in hands]),
         mirror_signs=np.array([mirror_sign(hand.estimate.side) for hand in hands]),
         rays=np.array([hand.rays for hand in hands]),
-        scores=np.array([hand.scores for hand in hands]),
+        scores=np.array([hand.scores for hand in hands]) * JOINT_TRUST,
         network_m=np.array([hand.estimate.joints_from_wrist_m for hand in hands]),
     )
     start = [hand.predicted or hand.fresh_start() for hand in hands]
-    fitted = fit(evidence, stacked(start), config)
-    misfits_m = mean_offsets(fitted, evidence)
+    tracked = all(hand.predicted is not None for hand in hands)
+    iterations = config.tracked_iterations if tracked else config.iterations
+    first = stacked(start)
+    fitted = fit(evidence, first, config, angle_pull(hands, first, config), iterations=iterations)
+    misfits_m = median_offsets(fitted, evidence)
     # A prediction can be so wrong that the search ends elsewhere; the network's own pose is a second start.
     lost = [i for i, hand in enumerate(hands) if hand.predicted is not None and misfits_m[i] > RESTART_M]
     if lost:
         for index in lost:
             start[index] = hands[index].fresh_start()
-        fitted = fit(evidence, stacked(start), config)
-        misfits_m = mean_offsets(fitted, evidence)
+        fitted = fit(evidence, stacked(start), config, iterations=config.iterations)
+        misfits_m = median_offsets(fitted, evidence)
     along_m = np.where(evidence.scores > 0, (fitted.joints_m * evidence.rays).sum(axis=-1), np.inf)
     usable = (misfits_m < MAX_MISFIT_M) & (along_m > 0).all(axis=1)
     return [
         fitted_pose(hand, fitted, index, camera) if usable[index] else unfitted_pose(hand, camera)
         for index, hand in enumerate(hands)
     ]
+
+
+def angle_pull(hands: Sequence[SeenHand], start: PoseArrays, config: FitConfig) -> Pull:
+    """How strongly predicted angles hold: less with time since their frame; place and rotation are free."""
+    precisions = np.zeros((len(hands), NUM_PARAMETERS))
+    for row, hand in zip(precisions, hands, strict=True):
+        if hand.predicted is not None:
+            row[6:] = (config.bend_rad_per_s * max(hand.predicted_over_s, MIN_ELAPSED_S)) ** -2
+    return Pull(start, precisions)
 
 
 def stacked(poses: Sequence[KinematicPose]) -> PoseArrays:
@@ -147,10 +173,10 @@ def stacked(poses: Sequence[KinematicPose]) -> PoseArrays:
     )
 
 
-def mean_offsets(fitted: Fit, evidence: Evidence) -> FloatArray:
-    """Mean distances (H,) in metres of the fitted joints from their rays, by the network's scores."""
-    offsets = ray_offsets(fitted.joints_m, evidence.rays)
-    return np.asarray((offsets * evidence.scores).sum(axis=1) / evidence.scores.sum(axis=1))
+def median_offsets(fitted: Fit, evidence: Evidence) -> FloatArray:
+    """Median distances (H,) in metres of the fitted joints from their rays, 0 where there is none."""
+    offsets = np.where(evidence.scores > 0, ray_offsets(fitted.joints_m, evidence.rays), 0.0)
+    return np.asarray(np.partition(offsets, NUM_JOINTS // 2, axis=1)[:, NUM_JOINTS // 2])
 
 
 def unfitted_pose(hand: SeenHand, camera: Camera) -> HandPose | None:

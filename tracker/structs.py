@@ -142,6 +142,8 @@ class ObservedHand:
     """The track's bones, measured over time or given by the user; None until there is something to go by."""
     predicted: KinematicPose | None = None
     """How the track expects the hand in this frame; None where it has no pose to go on from."""
+    predicted_over_s: float = 0.0
+    """Time since the frame that the prediction goes on from."""
 
 
 @dataclass(frozen=True, eq=False)

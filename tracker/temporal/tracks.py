@@ -147,6 +147,7 @@ class Tracks:
         self._next_id = 1
         self._bones = BoneEstimator(self._config.bones, self._config.hand)
         self._time_s: float | None = None
+        self._frame_time_s = 0.0
         self._camera: Camera | None = None
 
     def expected_regions(self, frame: Frame) -> tuple[ExpectedRegion, ...]:
@@ -170,7 +171,7 @@ class Tracks:
 
         What does not look like a hand that can be there is left out: from the start, or after a few frames.
         """
-        time_s = frame.capture_time_s
+        time_s = self._frame_time_s = frame.capture_time_s
         assigned: list[tuple[Track, HandDetection]] = []
         known = list(self._tracks)
         for detection in self._without_duplicates(detections, time_s):
@@ -200,6 +201,7 @@ class Tracks:
                 hand,
                 shape=(shared or tracks[hand.track_id].bones).see(estimate),
                 predicted=tracks[hand.track_id].predicted(),
+                predicted_over_s=self._frame_time_s - tracks[hand.track_id].seen_at_s,
             )
             for hand, estimate in zip(observed, estimates, strict=True)
         )
