@@ -340,3 +340,41 @@ def test_no_track_leaps(sequence: list[tuple[float, float, bool, float]]) -> Non
             middle = hand.pose.joints_in_camera_m.mean(axis=0)
             assert np.linalg.norm(middle - last.get(hand.track_id, middle)) <= 0.3 + 1e-9
         last = {hand.track_id: hand.pose.joints_in_camera_m.mean(axis=0) for hand in hands}
+
+
+def test_what_palm_detection_sees_far_more_surely_takes_the_place_of_what_the_region_showed() -> None:
+    """The region had slid toward the fingertips; the id stays."""
+    scene = Scene()
+    scene.step(0.0, at(0.6))
+    whole = at(0.6)
+    slid = dataclasses.replace(
+        whole, box=dataclasses.replace(whole.box, size_px=60.0), presence=0.6, expected_track_id=1
+    )
+    (hand,) = scene.take(1 / 30, [slid, whole])
+    assert (hand.track_id, hand.score) == (1, whole.presence)
+    (region,) = scene.tracks.expected_regions(frame_at(2 / 30))
+    assert region.box.size_px == whole.box.size_px
+
+
+def test_a_hand_seen_far_more_surely_elsewhere_ends_the_track_that_slid_off_it() -> None:
+    scene = Scene()
+    for time_s in times_s(5):
+        scene.step(time_s, at(0.6, 0.2, distance_m=0.6))
+    slid = dataclasses.replace(at(0.6, 0.2, distance_m=0.6), presence=0.6, expected_track_id=1)
+    (hand,) = scene.take(5 / 30, [slid, at(0.9, 0.8, distance_m=0.6)])
+    assert hand.track_id == 2
+
+
+def test_there_are_never_more_hands_than_there_can_be() -> None:
+    scene = Scene()
+    for time_s in times_s(3):
+        scene.step(time_s, at(0.3, 0.3, side=Side.LEFT, distance_m=0.8), at(0.7, 0.3, distance_m=0.8))
+    hands = scene.take(
+        3 / 30,
+        [
+            dataclasses.replace(at(0.3, 0.3, side=Side.LEFT, distance_m=0.8), expected_track_id=1),
+            dataclasses.replace(at(0.7, 0.3, distance_m=0.8), expected_track_id=2),
+            at(0.6, 0.9, distance_m=0.8),
+        ],
+    )
+    assert ids(hands) == [1, 2]

@@ -39,6 +39,8 @@ class TracksConfig:
     same_hand_distance: float = 0.06
     """A detection whose joints lie closer than this share of another's box to its bones, in the mean, is
     that hand. In recorded clips ghosts on a hand measured below 0.02, touching hands above 0.15."""
+    surer_by: float = 0.1
+    """A detection whose presence is higher by this much replaces what a track's region showed."""
     rejoin_distance: float = 0.5
     """A new detection within this share of the box of a track without one continues it."""
     max_doubtful_frames: int = 3
@@ -179,11 +181,11 @@ class Tracks:
             track = self._track_of(sighting, time_s, taken=[track for track, _ in assigned])
             track.see(sighting, time_s)
             if track not in known:
-                self._end_refound(sighting, taken=[track, *(track for track, _ in assigned)])
+                self._end_refound(track, sighting, taken=[track for track, _ in assigned])
             assigned.append((track, detection))
         self._end_doubtful()
-        assigned = [(track, detection) for track, detection in assigned if self._is_live(track)]
         self._end_surplus([track for track, _ in assigned])
+        assigned = [(track, detection) for track, detection in assigned if self._is_live(track)]
         decide_sides([t.side_evidence for t in self._tracks if t.confirmed], self._config.sides)
         return tuple(ObservedHand(track.track_id, track.side, detection) for track, detection in assigned)
 
@@ -241,28 +243,38 @@ class Tracks:
     def _is_live(self, track: Track) -> bool:
         return track.confirmed and track in self._tracks
 
-    def _end_refound(self, sighting: Sighting, taken: Sequence[Track]) -> None:
-        """End the track of a lost hand of one wearer that was clearly found again, too far off to go on.
+    def _end_refound(self, new: Track, sighting: Sighting, taken: Sequence[Track]) -> None:
+        """End the track of a hand of one wearer that was clearly found again, too far off to go on.
 
-        It would coast on beside its own hand, and claim its side.
+        Lost, it would coast on beside its own hand, and claim its side; seen, and by far less surely, it has
+        slid onto something else.
         """
         clear = sighting.credible and abs(sighting.right_log_odds) >= CLEAR_EVIDENCE
         if not (clear and self._config.sides.one_wearer):
             return
         side = Side.RIGHT if sighting.right_log_odds > 0 else Side.LEFT
-        self._tracks = [t for t in self._tracks if t in taken or t.side is not side or not t.confirmed]
+        surer = [t for t in taken if new.presence < t.presence + self._config.surer_by]
+        self._tracks = [
+            t for t in self._tracks if t is new or t in surer or t.side is not side or not t.confirmed
+        ]
 
     def _end_surplus(self, seen: Sequence[Track]) -> None:
-        """End the longest unseen of more tracks than there can be hands: their hands were found again."""
+        """End the longest unseen of more tracks than there can be hands, whose hands were found again.
+
+        Where all are seen, the newest ends.
+        """
         confirmed = [track for track in self._tracks if track.confirmed]
         unseen = sorted((t for t in confirmed if t not in seen), key=lambda track: track.seen_at_s)
-        for track in unseen[: max(len(confirmed) - self._max_hands, 0)]:
+        newest = sorted((t for t in confirmed if t in seen), key=lambda track: -track.track_id)
+        for track in [*unseen, *newest][: max(len(confirmed) - self._max_hands, 0)]:
             self._tracks.remove(track)
 
     def _without_duplicates(self, detections: Sequence[HandDetection], time_s: float) -> list[HandDetection]:
         """One detection for each hand: the one that lies nearest to where its own track expected it.
 
-        A track left without its detection because another track holds the hand ends at once.
+        A track left without its detection because another track holds the hand ends at once. Where palm
+        detection sees a track's hand far more surely than its region did, that is what is kept: the region
+        had begun to slide off the hand.
         """
 
         def surprise(detection: HandDetection) -> float:
@@ -274,11 +286,17 @@ class Tracks:
 
         kept: list[HandDetection] = []
         for detection in sorted(detections, key=surprise):
-            if all(separation(detection, other) > self._config.same_hand_distance for other in kept):
+            same = [i for i, other in enumerate(kept) if self._same_hand(detection, other)]
+            if not same:
                 kept.append(detection)
-            else:
+            elif detection.expected_track_id is not None:
                 self._tracks = [t for t in self._tracks if t.track_id != detection.expected_track_id]
-        return sorted(kept, key=detections.index)
+            elif detection.presence >= kept[same[0]].presence + self._config.surer_by:
+                kept[same[0]] = replace(detection, expected_track_id=kept[same[0]].expected_track_id)
+        return kept
+
+    def _same_hand(self, a: HandDetection, b: HandDetection) -> bool:
+        return separation(a, b) <= self._config.same_hand_distance
 
     def _track_of(self, sighting: Sighting, time_s: float, taken: list[Track]) -> Track:
         """The track that expected this detection, else the nearest of those not seen, else a new one.
