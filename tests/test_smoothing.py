@@ -162,6 +162,22 @@ def test_along_the_ray_a_resting_bearing_holds_the_range_back_by_a_bounded_way(s
     assert max(behind_m) < 0.02 + 0.06 * speed_m_per_s**0.5
 
 
+def test_a_range_read_wrongly_once_hardly_counts_even_in_motion() -> None:
+    def pull_m(parameters: RangeParameters) -> float:
+        range_filter = RangeFilter(parameters)
+        for _ in range(30):
+            range_filter(0.4, FRAME_S, 0.3)
+        return range_filter(0.9, FRAME_S, 0.3) - 0.4
+
+    assert pull_m(RangeParameters()) < 0.2 * pull_m(RangeParameters(doubt_share=10.0))
+
+
+def test_no_published_velocity_along_the_ray_is_beyond_what_hands_do() -> None:
+    nearer_and_farther = [HAND * (1.0 if frame % 8 < 4 else 2.5) for frame in range(60)]
+    _, velocities = filtered(nearer_and_farther)
+    assert np.linalg.norm(velocities.mean(axis=1), axis=-1).max() < 3.5
+
+
 def test_the_range_opens_when_the_hand_moves_across_its_ray() -> None:
     def spread_m(across_m_per_s: float) -> float:
         rng, range_filter = np.random.default_rng(1), RangeFilter(RangeParameters())

@@ -66,6 +66,8 @@ class RangeParameters:
     """Rise of the cutoff with how far the measurements stay away, beyond ``drift_free_m``."""
     drift_free_m: float = 0.01
     """So far they may stay away for nothing: noise of a range is correlated in time."""
+    doubt_share: float = 0.15
+    """A measurement farther off than this share of the distance counts as one that far off."""
 
 
 def smoothing_factor(cutoff_hz: float, dt_s: float) -> float:
@@ -208,7 +210,8 @@ class RangeFilter:
             self._value_m = distance_m
         elif dt_s > 0:
             known = self._parameters
-            away_m = distance_m - self._value_m
+            limit_m = known.doubt_share * self._value_m
+            away_m = min(max(distance_m - self._value_m, -limit_m), limit_m)
             self._away_m += smoothing_factor(SPEED_CUTOFF_HZ, dt_s) * (away_m - self._away_m)
             cutoff_hz = (
                 known.min_cutoff_hz

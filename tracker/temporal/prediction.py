@@ -1,8 +1,9 @@
 """Give hands for a later time than their frame's: for displays that show them later. Off by default.
 
-The velocity across the ray comes from the bearing's Kalman filter and is worth three quarters of itself: 33 ms
-ahead it takes the error across the ray from 4.6 to 3.1 mm in simulation (a half 3.5, all 3.0) and from 6.2 to
-4.8 mm on recorded clips (5.0, 4.9). It is capped, and lateral only: the velocity along the ray is mostly noise.
+The velocity across the ray comes from the bearing's Kalman filter and is worth three quarters of itself:
+33 ms ahead it takes the error across the ray from 4.6 to 3.1 mm in simulation (a half 3.5, all 3.0) and from
+6.2 to 4.8 mm on recorded clips (5.0, 4.9). It is capped, and lateral only: the velocity along the ray is
+mostly noise.
 """
 
 from dataclasses import replace

@@ -31,6 +31,8 @@ RESET_GAP_S = 0.25
 """After a pause this long nothing is known any more of how the hand moved."""
 MAX_STEP_M = 0.25
 """A published hand moves at most so far between two frames, whatever was measured: 7.5 m/s at 30 frames/s."""
+MAX_RECEDING_M_PER_S = 3.0
+"""A hand comes or goes along its ray no faster; what is measured beyond that is a range read wrongly."""
 PALM = [WRIST, *FINGER_MCPS]
 
 
@@ -121,6 +123,7 @@ class HandFilter:
         elif dt_s > 0:
             share = smoothing_factor(VELOCITY_CUTOFF_HZ, dt_s)
             receding = (distance_m - math.sqrt(float(self._palm_m @ self._palm_m))) / dt_s
+            receding = min(max(receding, -MAX_RECEDING_M_PER_S), MAX_RECEDING_M_PER_S)
             self._range_speed += share * (receding - self._range_speed)
             turning = (from_palm_m - self._from_palm_m) / dt_s
             self._turning_m_per_s = self._turning_m_per_s + share * (turning - self._turning_m_per_s)
