@@ -66,8 +66,9 @@ class RangeParameters:
     """Rise of the cutoff with how far the measurements stay away, beyond ``drift_free_m``."""
     drift_free_m: float = 0.01
     """So far they may stay away for nothing: noise of a range is correlated in time."""
-    doubt_share: float = 0.15
-    """A measurement farther off than this share of the distance counts as one that far off."""
+    doubt_share: float = 0.1
+    """A measurement farther off than this share of the distance, and not so a frame before, counts as one
+    that far off."""
 
 
 def smoothing_factor(cutoff_hz: float, dt_s: float) -> float:
@@ -203,6 +204,7 @@ class RangeFilter:
         self._parameters = parameters
         self._value_m: float | None = None
         self._away_m = 0.0
+        self._last_m = 0.0
 
     def __call__(self, distance_m: float, dt_s: float, across_m_per_s: float) -> float:
         """The filtered distance after ``dt_s`` seconds; the first passes unchanged."""
@@ -210,8 +212,10 @@ class RangeFilter:
             self._value_m = distance_m
         elif dt_s > 0:
             known = self._parameters
+            measured_m = distance_m - self._value_m
             limit_m = known.doubt_share * self._value_m
-            away_m = min(max(distance_m - self._value_m, -limit_m), limit_m)
+            away_m = min(max(measured_m, min(self._last_m, 0.0) - limit_m), max(self._last_m, 0.0) + limit_m)
+            self._last_m = measured_m
             self._away_m += smoothing_factor(SPEED_CUTOFF_HZ, dt_s) * (away_m - self._away_m)
             cutoff_hz = (
                 known.min_cutoff_hz
