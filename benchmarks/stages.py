@@ -69,9 +69,9 @@ class Stages:
         time_s = frame.capture_time_s
         regions = call("tracks: where to look", self._tracks.expected_regions, frame)
         detections = call("detect", self._detector.detect, frame, regions)
-        observed = call("tracks: who is who", self._tracks.assign, detections, time_s)
+        observed = call("tracks: who is who", self._tracks.assign, detections, frame)
         estimates = self._backend.estimate(frame, observed)
-        observed = self._tracks.sized(observed, estimates)
+        observed = call("tracks: bones", self._tracks.sized, observed, estimates)
         count = f"placement, {len(observed)} hands"
         poses = call(count, place_hands, estimates, observed, frame.camera)
         hands = call("tracks: smoothing", self._tracks.update, observed, poses, time_s)
