@@ -18,7 +18,7 @@ from tracker.kinematic_hand import HandShape, KinematicPose, joints
 from tracker.placement import SeenHand, fit_hands
 from tracker.rotations import rotation_from_vector
 from tracker.structs import HandEstimate
-from tracker.temporal.bones import LANDMARK_SPAN
+from tracker.temporal.bones import LANDMARK_SPAN, BonesConfig
 
 FINGERS_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]).T
 """Camera from wrist: fingers (-z) up in the picture, the back of the hand (+y) away, so the palm is seen."""
@@ -112,14 +112,14 @@ def test_a_palm_width_is_kept_and_fingers_go_the_believed_way_to_the_networks() 
     np.testing.assert_allclose(hand.shape.palm_m, prior.palm_m)
     at_its_size = shape.scaled(prior.size_m / shape.size_m).finger_bones_m
     moved = (hand.shape.finger_bones_m - prior.finger_bones_m) / (at_its_size - prior.finger_bones_m)
-    np.testing.assert_allclose(moved, 0.25, atol=1e-6)
+    np.testing.assert_allclose(moved, BonesConfig().proportions_share, atol=1e-6)
     assert hand.size_from == "palm width" and hand.size_spread == 0.0
     assert hand.shape.size_sd == prior.size_sd
 
 
 def test_without_a_measure_the_size_is_mostly_the_mean_adults_and_is_called_the_networks() -> None:
     small, large = shown(some_shape(), size=0.9).measured(), shown(some_shape(), size=1.1).measured()
-    assert large.shape.size_m / small.shape.size_m == pytest.approx((1.1 / 0.9) ** 0.25)
+    assert large.shape.size_m / small.shape.size_m == pytest.approx((1.1 / 0.9) ** BonesConfig().size_share)
     assert large.size_from == "network" and large.shape.size_sd == HandShape.mean().size_sd
 
 

@@ -10,7 +10,7 @@ bones are known are then fitted as kinematic hands (``kinematic_fit.py``), all o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +40,14 @@ REWEIGHTINGS = 2
 HUBER_SCALE = 1.5
 """Joints farther from their rays than this many median distances weigh less."""
 JOINT_NOISE_FLOOR_M = 0.002
-RESTART_M = 0.007
-"""A fit from a prediction whose joints lie farther than this from their rays, in the median, is tried again
-from the network's pose. In recorded clips one fit in a hundred is."""
+RESTART_M = 0.010
+"""A fit from a prediction whose joints lie farther than this from their rays, in the mean, is tried again
+from the network's pose."""
+RESTART_RAD = 0.8
+"""So is one turned by more than this from the network's hand, whose orientation is good to 0.15 to 0.25. In
+recorded clips one fit in a hundred starts again for either reason."""
+RESTART_GAIN = 0.85
+"""The second start is taken where it brings joints so much closer to their rays."""
 MIN_ELAPSED_S = 1e-3
 THUMB_TRUST = 0.5
 """Weight of the thumb's joints: it has more freedoms than four angles, and networks differ on its base."""
@@ -126,6 +131,37 @@ class SeenHand:
 
 def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> list[HandPose | None]:
     """Fit hands of known bones, all at once; None for a hand that cannot be placed."""
+    start = [hand.predicted or hand.fresh_start() for hand in hands]
+    tracked = all(hand.predicted is not None for hand in hands)
+    fitted, evidence = fit_from(
+        hands, start, config, config.tracked_iterations if tracked else config.iterations
+    )
+    misfits_m = mean_offsets(fitted, evidence)
+    poses = [posed(hand, fitted, evidence, index, camera) for index, hand in enumerate(hands)]
+    # A search from a prediction can be stuck; the network's pose is a second start.
+    stuck = [
+        i
+        for i, hand in enumerate(hands)
+        if hand.predicted is not None
+        and (misfits_m[i] > RESTART_M or turned_away(fitted.pose[1][i], hand.estimate))
+    ]
+    if stuck:
+        again = [hands[i] for i in stuck]
+        fresh = [replace(hand, predicted=None) for hand in again]
+        refitted, evidence = fit_from(
+            fresh, [hand.fresh_start() for hand in again], config, config.iterations
+        )
+        better = mean_offsets(refitted, evidence) < RESTART_GAIN * misfits_m[stuck]
+        for row, index in enumerate(stuck):
+            if better[row]:
+                poses[index] = posed(hands[index], refitted, evidence, row, camera)
+    return poses
+
+
+def fit_from(
+    hands: Sequence[SeenHand], start: Sequence[KinematicPose], config: FitConfig, iterations: int
+) -> tuple[Fit, Evidence]:
+    """The fit of hands from start poses, and what it went by."""
     evidence = Evidence(
         palm_m=np.array([hand.shape.palm_m for hand in hands]),
         bones_m=np.array([hand.shape.finger_bones_m for hand in hands]),
@@ -134,25 +170,25 @@ def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> l
         scores=np.array([hand.scores for hand in hands]) * JOINT_TRUST,
         network_m=np.array([hand.estimate.joints_from_wrist_m for hand in hands]),
     )
-    start = [hand.predicted or hand.fresh_start() for hand in hands]
-    tracked = all(hand.predicted is not None for hand in hands)
-    iterations = config.tracked_iterations if tracked else config.iterations
     first = stacked(start)
-    fitted = fit(evidence, first, config, angle_pull(hands, first, config), iterations=iterations)
-    misfits_m = median_offsets(fitted, evidence)
-    # A prediction can be so wrong that the search ends elsewhere; the network's own pose is a second start.
-    lost = [i for i, hand in enumerate(hands) if hand.predicted is not None and misfits_m[i] > RESTART_M]
-    if lost:
-        for index in lost:
-            start[index] = hands[index].fresh_start()
-        fitted = fit(evidence, stacked(start), config, iterations=config.iterations)
-        misfits_m = median_offsets(fitted, evidence)
-    along_m = np.where(evidence.scores > 0, (fitted.joints_m * evidence.rays).sum(axis=-1), np.inf)
-    usable = (misfits_m < MAX_MISFIT_M) & (along_m > 0).all(axis=1)
-    return [
-        fitted_pose(hand, fitted, index, camera) if usable[index] else unfitted_pose(hand, camera)
-        for index, hand in enumerate(hands)
-    ]
+    return fit(evidence, first, config, angle_pull(hands, first, config), iterations=iterations), evidence
+
+
+def turned_away(camera_from_wrist_fitted: FloatArray, estimate: HandEstimate) -> bool:
+    """Whether a fitted rotation (3, 3) is far from the one that the network's joints have."""
+    own = camera_from_wrist(estimate.joints_from_wrist_m, estimate.side)
+    return bool((own * camera_from_wrist_fitted).sum() < 1.0 + 2.0 * np.cos(RESTART_RAD))
+
+
+def posed(hand: SeenHand, fitted: Fit, evidence: Evidence, index: int, camera: Camera) -> HandPose | None:
+    """The placed hand from one of several fitted ones; unfitted where it is misread or behind the camera."""
+    joints_m, rays, seen = fitted.joints_m[index], evidence.rays[index], evidence.scores[index] > 0
+    offsets_m = np.where(seen, ray_offsets(joints_m, rays), 0.0)
+    median_m = np.partition(offsets_m, NUM_JOINTS // 2)[NUM_JOINTS // 2]
+    ahead = ((joints_m * rays).sum(axis=-1)[seen] > 0).all()
+    if median_m < MAX_MISFIT_M and ahead:
+        return fitted_pose(hand, fitted, index, camera)
+    return unfitted_pose(hand, camera)
 
 
 def angle_pull(hands: Sequence[SeenHand], start: PoseArrays, config: FitConfig) -> Pull:
@@ -173,10 +209,10 @@ def stacked(poses: Sequence[KinematicPose]) -> PoseArrays:
     )
 
 
-def median_offsets(fitted: Fit, evidence: Evidence) -> FloatArray:
-    """Median distances (H,) in metres of the fitted joints from their rays, 0 where there is none."""
-    offsets = np.where(evidence.scores > 0, ray_offsets(fitted.joints_m, evidence.rays), 0.0)
-    return np.asarray(np.partition(offsets, NUM_JOINTS // 2, axis=1)[:, NUM_JOINTS // 2])
+def mean_offsets(fitted: Fit, evidence: Evidence) -> FloatArray:
+    """Mean distances (H,) in metres of the fitted joints from their rays, outliers cut at 3 cm."""
+    offsets = np.minimum(ray_offsets(fitted.joints_m, evidence.rays), 0.03)
+    return np.asarray((offsets * evidence.scores).sum(axis=1) / evidence.scores.sum(axis=1))
 
 
 def unfitted_pose(hand: SeenHand, camera: Camera) -> HandPose | None:
