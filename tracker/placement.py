@@ -44,8 +44,8 @@ RESTART_M = 0.010
 """A fit from a prediction whose joints lie farther than this from their rays, in the mean, is tried again
 from the network's pose."""
 RESTART_RAD = 0.8
-"""So is one turned by more than this from the network's hand, whose orientation is good to 0.15 to 0.25. In
-recorded clips one fit in a hundred starts again for either reason."""
+"""So is one turned by more than this from the network's hand, whose orientation is mostly good to 0.15 to
+0.25. In recorded clips that starts one fit in a hundred again; it is no help where the network is wrong."""
 RESTART_GAIN = 0.85
 """The second start is taken where it brings joints so much closer to their rays."""
 MIN_ELAPSED_S = 1e-3
