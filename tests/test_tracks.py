@@ -17,6 +17,7 @@ from tracker.rotations import rotation_from_vector
 from tracker.structs import ExpectedRegion, HandBox, HandDetection, ObservedHand, TrackedHand
 from tracker.temporal.bones import LANDMARK_SPAN
 from tracker.temporal.same_hand import distance_to_bones, separation
+from tracker.temporal.track import JOINT_OFFSET_SD_M
 from tracker.temporal.tracks import Tracks, TracksConfig
 
 LEFT_HAND, RIGHT_HAND = (
@@ -378,3 +379,11 @@ def test_there_are_never_more_hands_than_there_can_be() -> None:
         ],
     )
     assert ids(hands) == [1, 2]
+
+
+def test_a_published_hand_is_no_surer_than_a_networks_joints_are_exact() -> None:
+    """Whatever the fit says of one frame, joints lie some millimetres from the true ones."""
+    scene = Scene()
+    for time_s in times_s(10):
+        (hand,) = scene.step(time_s, at(0.6))
+    assert np.linalg.eigvalsh(hand.pose.covariance_m2).min() >= JOINT_OFFSET_SD_M**2

@@ -15,6 +15,10 @@ from tracker.temporal.smoothing import HandFilter
 MAX_COAST_M_PER_S = 3.0
 """A hand that is not seen moves on no faster; people reach with 1 to 2."""
 
+JOINT_OFFSET_SD_M = 0.003
+"""A network's joints lie so far from the true ones whatever the frame; measured across the ray, on metric
+pictures and on rendered hands. It does not shake a hand, so the filter is not told of it."""
+
 
 class Track:
     """One hand over time."""
@@ -76,7 +80,7 @@ class Track:
             track_id=self.track_id,
             score=self.presence,
             unseen_s=0.0,
-            pose=smoothed,
+            pose=replace(smoothed, covariance_m2=smoothed.covariance_m2 + JOINT_OFFSET_SD_M**2 * np.eye(3)),
             joints_px=smoothed.observed_px,
             velocity_m_per_s=velocity,
             side_score=self.side_evidence.probability,
