@@ -7,8 +7,8 @@ import pytest
 from seen_hands import CAMERA, estimate_of, hand_on_ray
 from tracked_values import some_mano
 
+from tracker.hand_shape import HandShape
 from tracker.joints import Side
-from tracker.kinematic_hand import HandShape
 from tracker.structs import HandEstimate
 from tracker.temporal.bones import LANDMARK_SPAN, BoneEstimator, BonesConfig, measured, measures_of, shape_of
 

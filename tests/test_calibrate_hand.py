@@ -14,9 +14,9 @@ from tracker.calibrate_hand import LIVE_LIMIT_S, watch_hands
 from tracker.cli import main
 from tracker.cli_options import TrackingOptions
 from tracker.errors import HandFileError, MeasurementError, UsageError
+from tracker.hand_shape import HandShape
 from tracker.hand_store import MeasuredHand, hand_path, load_hand, store_hand
 from tracker.joints import Side
-from tracker.kinematic_hand import HandShape
 from tracker.sources import open_source
 from tracker.structs import Frame
 

@@ -11,10 +11,11 @@ from seen_hands import CAMERA, estimate_of
 from tracker.cameras import Camera
 from tracker.errors import MeasurementError
 from tracker.hand_measurement import MIN_FRAMES, HandMeter
+from tracker.hand_shape import HandShape
 from tracker.hand_store import MeasuredHand
 from tracker.joints import FINGER_MCPS, FloatArray, Side
 from tracker.kinematic_fit import FitConfig
-from tracker.kinematic_hand import HandShape, KinematicPose, joints
+from tracker.kinematic_hand import KinematicPose, joints
 from tracker.placement import SeenHand, fit_hands
 from tracker.rotations import rotation_from_vector
 from tracker.structs import HandEstimate

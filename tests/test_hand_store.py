@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tracker.errors import HandFileError
+from tracker.hand_shape import HandShape
 from tracker.hand_store import (
     MeasuredHand,
     find_hand,
@@ -18,7 +19,6 @@ from tracker.hand_store import (
     store_hand,
     stored_names,
 )
-from tracker.kinematic_hand import HandShape
 
 HAND = MeasuredHand(
     replace(HandShape.from_palm_width(0.0643), size_sd=0.031),

@@ -16,6 +16,7 @@ BASE = (
     "timing",
     "joints",
     "rotations",
+    "hand_shape",
     "kinematic_hand",
     "kinematic_fit",
     "cameras",

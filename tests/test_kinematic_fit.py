@@ -8,16 +8,10 @@ from lenses import LENSES
 from seen_hands import CAMERA, detection_of
 
 from tracker.cameras import Camera
+from tracker.hand_shape import HandShape
 from tracker.joints import FINGER_MCPS, WRIST, FloatArray, Side, bone_lengths
 from tracker.kinematic_fit import FitConfig, pose_difference, tukey_weights
-from tracker.kinematic_hand import (
-    ANGLE_LOWER_RAD,
-    ANGLE_UPPER_RAD,
-    HandShape,
-    KinematicPose,
-    joints,
-    step,
-)
+from tracker.kinematic_hand import ANGLE_LOWER_RAD, ANGLE_UPPER_RAD, KinematicPose, joints, step
 from tracker.placement import place_hand, place_hands
 from tracker.rotations import rotation_from_vector
 from tracker.structs import HandEstimate, HandPose, ObservedHand

@@ -5,17 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracker.hand_shape import PALM_JOINTS, HandShape, mirror_sign
 from tracker.joints import FINGERS, FloatArray, Side, bone_lengths, camera_from_wrist
 from tracker.kinematic_hand import (
     ANGLE_LOWER_RAD,
     ANGLE_UPPER_RAD,
     NUM_PARAMETERS,
-    PALM_JOINTS,
-    HandShape,
     KinematicPose,
     joints,
     joints_and_jacobian,
-    mirror_sign,
     pose_from_joints,
     poses_from_joints,
     step,

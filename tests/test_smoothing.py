@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seen_hands import CAMERA, estimate_of, hand_on_ray
 
+from tracker.hand_shape import HandShape
 from tracker.joints import FloatArray, Side
-from tracker.kinematic_hand import HandShape, KinematicPose, joints
+from tracker.kinematic_hand import KinematicPose, joints
 from tracker.placement import place_hand
 from tracker.rotations import (
     rotation_from_quaternion,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen_hands import CAMERA, detection_of, frame_at, hand_on_ray, times_s
 
+from tracker.hand_shape import HandShape
 from tracker.joints import FloatArray, Side
-from tracker.kinematic_hand import HandShape
 from tracker.kinematic_hand import joints as joints_of
 from tracker.placement import place_hands
 from tracker.rotations import rotation_from_vector

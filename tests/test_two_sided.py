@@ -8,8 +8,9 @@ import pytest
 from seen_hands import CAMERA, estimate_of, hand_on_ray
 from tracked_values import some_frame, some_hand, some_mano
 
+from tracker.hand_shape import HandShape
 from tracker.joints import FloatArray, Side
-from tracker.kinematic_hand import HandShape, KinematicPose, joints
+from tracker.kinematic_hand import KinematicPose, joints
 from tracker.placement import place_hand
 from tracker.rotations import rotation_from_vector
 from tracker.structs import HandPose, TrackedFrame, TrackedHand

@@ -183,8 +183,8 @@ class CalibrateHand:
 def calibrate_hand(options: CalibrateHand) -> int:
     """Measure a hand, say what was measured, and store it; returns the exit status."""
     from tracker.calibrate_hand import check_distance, describe, watch_hands
+    from tracker.hand_shape import HandShape
     from tracker.hand_store import MeasuredHand, check_palm_width_mm, hand_path, store_hand
-    from tracker.kinematic_hand import HandShape
 
     path = hand_path(options.name, user_folder(home_folder()))
     known = options.camera.camera is not None or options.camera.fov is not None or options.source == "demo"

@@ -11,7 +11,7 @@ from tracker.user_folder import user_folder
 
 if TYPE_CHECKING:
     from tracker.cameras import Camera
-    from tracker.kinematic_hand import HandShape
+    from tracker.hand_shape import HandShape
     from tracker.mano_numpy import ManoModel
     from tracker.pipeline import HandTracker, TrackerConfig
     from tracker.pose.hamer import HamerOptions
@@ -88,8 +88,8 @@ class TrackingOptions:
         Raises:
             HandFileError: both options are given, the width is no hand's, or the file is not there.
         """
+        from tracker.hand_shape import HandShape
         from tracker.hand_store import DEFAULT_NAME, NO_HAND, check_palm_width_mm, find_hand, hand_path
-        from tracker.kinematic_hand import HandShape
 
         if self.palm_width_mm is not None:
             if self.hand is not None:

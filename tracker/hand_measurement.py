@@ -19,10 +19,10 @@ import numpy as np
 
 from tracker.cameras import Camera
 from tracker.errors import MeasurementError
+from tracker.hand_shape import ADULT_SIZE_SD, HandShape
 from tracker.hand_store import MeasuredHand
 from tracker.joints import FINGER_MCPS, FINGERS, WRIST, FloatArray
 from tracker.kinematic_fit import FitConfig
-from tracker.kinematic_hand import ADULT_SIZE_SD, HandShape
 from tracker.placement import SeenHand, fit_hands
 from tracker.structs import HandEstimate
 from tracker.temporal.bones import LANDMARK_SPAN, MEAN_MEASURES, BonesConfig, measured

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from tracker.errors import HandFileError
+from tracker.hand_shape import ADULT_SIZE_SD, HandShape
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import ADULT_SIZE_SD, HandShape
 from tracker.whole_file import whole_file
 
 FORMAT = "hand-shape"

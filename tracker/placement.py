@@ -17,17 +17,15 @@ import numpy.typing as npt
 
 from tracker.cameras import Camera
 from tracker.errors import PlacementError
+from tracker.hand_shape import ADULT_SIZE_SD, HandShape, mirror_sign
 from tracker.joints import FINGER_MCPS, FINGERS, NUM_JOINTS, WRIST, FloatArray, camera_from_wrist
 from tracker.kinematic_fit import Evidence, Fit, FitConfig, PoseArrays, Pull, fit
 from tracker.kinematic_hand import (
-    ADULT_SIZE_SD,
     ANGLE_LOWER_RAD,
     ANGLE_UPPER_RAD,
     NUM_PARAMETERS,
-    HandShape,
     KinematicPose,
     joints,
-    mirror_sign,
     pose_from_joints,
 )
 from tracker.structs import HandEstimate, HandPose, ObservedHand

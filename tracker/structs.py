@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker.cameras import Camera
+from tracker.hand_shape import HandShape
 from tracker.joints import NUM_JOINTS, FloatArray, Side
-from tracker.kinematic_hand import HandShape, KinematicPose
+from tracker.kinematic_hand import KinematicPose
 
 ImageArray = npt.NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracker.hand_shape import HandShape
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import HandShape
 from tracker.structs import HandEstimate
 
 LANDMARK_SPAN = 0.95

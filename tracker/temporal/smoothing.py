@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tracker.hand_shape import HandShape
 from tracker.joints import FINGER_MCPS, WRIST, FloatArray, Side, camera_from_wrist
-from tracker.kinematic_hand import HandShape, KinematicPose, joints
+from tracker.kinematic_hand import KinematicPose, joints
 from tracker.structs import HandPose
 from tracker.temporal.filters import (
     DirectionFilter,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tracker.cameras import Camera
+from tracker.hand_shape import HandShape
 from tracker.joints import Side
-from tracker.kinematic_hand import HandShape
 from tracker.structs import (
     ExpectedRegion,
     Frame,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tracker.errors import UsageError
+from tracker.hand_shape import HandShape
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import HandShape
 from tracker.pipeline import HandTracker, TrackerConfig
 from tracker.pose import PoseBackend, load_pose_backend
 from tracker.progress import Progress

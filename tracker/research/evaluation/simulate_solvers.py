@@ -11,8 +11,8 @@ import numpy as np
 from tracker.cameras import Camera
 from tracker.detect.landmarks import box_around
 from tracker.errors import PlacementError
+from tracker.hand_shape import HandShape
 from tracker.joints import NUM_JOINTS, FloatArray, Side, bone_lengths
-from tracker.kinematic_hand import HandShape
 from tracker.placement import place_hand, place_hands
 from tracker.rotations import rotation_between
 from tracker.structs import Frame, HandDetection, HandEstimate, HandPose
