@@ -260,6 +260,70 @@ def test_a_full_disk_is_a_failure_while_running(clip: Path, capsys: pytest.Captu
     assert "No space left" in one_error(lines)
 
 
+# Outputs over the network.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--tcp 0.0.0.0:0", "other machines; give --token"),
+        ("--hts-listen 0.0.0.0:0 --token s3cret --tcp 127.0.0.1:0", "other machines; listen at 127.0.0.1"),
+        ("--hts no-such-host.invalid:9000", "there is no host 'no-such-host.invalid'"),
+        ("--hts-tcp 127.0.0.1", "give HOST:PORT"),
+        ("--hts 127.0.0.1:0", "port from 1"),
+        ("--hts 127.0.0.1:9000 --token s3cret", "there is no --tcp"),
+        ("--tcp 192.0.2.1:8766 --token s3cret", "cannot listen at 192.0.2.1:8766"),
+    ],
+)
+def test_an_impossible_address_is_one_clear_line_and_leaves_no_output(
+    clip: Path, capsys: pytest.CaptureFixture[str], arguments: str, said: str
+) -> None:
+    record = clip.with_suffix(".jsonl")
+    status, lines = run_live(capsys, "--source", clip, "--record", record, *arguments.split())
+    assert status == 2 and said in one_error(lines)
+    assert not any("s3cret" in line for line in lines)
+    assert not record.exists()
+
+
+def test_a_run_with_clients_is_in_other_axes_too_and_keeps_its_token_to_itself(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = clip.with_suffix(".jsonl")
+    status, lines = run_live(
+        capsys,
+        *("--source", clip, "--fov", 80, "--tcp", "127.0.0.1:0", "--token", "s3cret"),
+        *("--hts-tcp", "127.0.0.1:9", "--record", record, "--skeleton", "webxr25", "--axes", "unity"),
+    )
+    assert status == 0, lines
+    assert any(line.startswith("--tcp listens at 127.0.0.1:") for line in lines)
+    header = json.loads(record.read_text().splitlines()[0])
+    assert (header["axes"], header["skeleton"]) == ("unity", "webxr25")
+    assert "s3cret" not in record.read_text() + "".join(lines)
+
+
+def test_a_recording_in_other_axes_is_replayed_as_ours(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tracked_values import CAMERA as LENS
+    from tracked_values import some_info, two_hands
+
+    from tracker.sinks.recording import RecordingSink
+
+    ours, unity, back = (clip.with_name(f"{name}.jsonl") for name in ("ours", "unity", "back"))
+    sink = RecordingSink(ours)
+    sink.begin(some_info(LENS))
+    for index in range(3):
+        sink.send(two_hands(index), None)
+    sink.close()
+    to_unity = ("--record", unity, "--axes", "unity", "--skeleton", "openxr26")
+    for source, arguments in ((ours, to_unity), (unity, ("--record", back))):
+        with pytest.raises(SystemExit) as stop:
+            main(["replay", str(source), "--full-speed", *map(str, arguments)])
+        assert not stop.value.code, capsys.readouterr().err
+    assert b'"axes":"unity"' in unity.read_bytes()
+    assert back.read_text().splitlines()[1:] == ours.read_text().splitlines()[1:]
+
+
 def test_a_recording_replayed_at_full_speed_is_the_same(
     clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

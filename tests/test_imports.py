@@ -15,6 +15,8 @@ BASE = (
     "errors",
     "timing",
     "joints",
+    "axes",
+    "skeletons",
     "rotations",
     "hand_shape",
     "kinematic_hand",
@@ -47,7 +49,7 @@ STAGES: dict[str, set[str]] = {
     "calibrate_hand": {"hand_store", "hand_measurement", "pipeline", "detect", "pose", "temporal"},
 }
 """The other parts a part may import, besides itself and the ground."""
-TOPS = ("cli", "cli_options", "__main__", "research")
+TOPS = ("cli", "cli_options", "cli_sockets", "__main__", "research")
 """What may import everything. Of these only the command line knows `research`, and only inside functions."""
 RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", "tracker.sinks.messages"}
 LIBRARIES: dict[str, set[str]] = {
@@ -97,7 +99,7 @@ def may_import(importer: str, imported: str) -> bool:
     if part in BASE:
         return other in BASE[: BASE.index(part) + 1]
     if part == "":  # the package's own lazy exports
-        return other not in ("cli", "cli_options", "progress", "runtime", "weights_store")
+        return other not in ("cli", "cli_options", "cli_sockets", "progress", "runtime", "weights_store")
     if other == "research":
         return part in ("cli", "research")
     if part in TOPS:

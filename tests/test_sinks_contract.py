@@ -1,5 +1,6 @@
-"""What every sink keeps to, whatever it writes."""
+"""What every sink keeps to, whatever it writes and wherever it sends."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from tracked_values import LENS, picture, some_frame, some_hand, some_info, two_hands
 
 from tracker.cameras import pinhole_from_fov
+from tracker.cli_sockets import SocketOptions
 from tracker.errors import SinkError, SinkFailedError, UnknownNameError
 from tracker.joints import Side
 from tracker.sinks import FILE_SINKS, Sink, open_sink
+from tracker.sinks.layout import NATIVE
 from tracker.structs import TrackedFrame
 
 
@@ -18,9 +21,24 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / f"a{request.param}"
 
 
-@pytest.fixture
-def sink(path: Path) -> Sink:
-    return open_sink(path)
+SOCKET_SINKS = {
+    "hts": SocketOptions(hts="127.0.0.1:9"),
+    "hts-tcp": SocketOptions(hts_tcp="127.0.0.1:9"),
+    "hts-listen": SocketOptions(hts_listen="127.0.0.1:0"),
+    "tcp": SocketOptions(tcp="127.0.0.1:0"),
+}
+"""Nobody is at the other end."""
+
+
+@pytest.fixture(params=[*FILE_SINKS, *SOCKET_SINKS])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
+    name = request.param
+    if name in SOCKET_SINKS:
+        (sink,) = SOCKET_SINKS[name].open(NATIVE, background=False, say=lambda line: None)
+    else:
+        sink = open_sink(tmp_path / f"a{name}")
+    yield sink
+    sink.close()
 
 
 NOTHING_KNOWN = some_frame(some_hand(unknown_joints=tuple(range(21))))
@@ -36,9 +54,17 @@ FRAMES = {
 
 @pytest.mark.parametrize("with_picture", [True, False], ids=["picture", "no picture"])
 @pytest.mark.parametrize("tracked", FRAMES.values(), ids=FRAMES)
-def test_every_frame_is_taken(sink: Sink, path: Path, tracked: TrackedFrame, with_picture: bool) -> None:
+def test_every_frame_is_taken(sink: Sink, tmp_path: Path, tracked: TrackedFrame, with_picture: bool) -> None:
     sink.begin(some_info())
     sink.send(tracked, picture() if with_picture else None)
+    sink.close()
+    assert all(path.stat().st_size > 300 for path in tmp_path.iterdir())
+
+
+def test_a_file_holds_what_was_sent(path: Path) -> None:
+    sink = open_sink(path)
+    sink.begin(some_info())
+    sink.send(two_hands(), None)
     sink.close()
     assert path.stat().st_size > 300
 

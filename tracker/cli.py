@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import tyro
 
 from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
+from tracker.cli_sockets import SocketOptions
 from tracker.errors import TrackerError, UsageError
 from tracker.user_folder import user_folder
 
@@ -45,6 +46,7 @@ class Live:
     camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
     tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
     output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+    sockets: tyro.conf.OmitArgPrefixes[SocketOptions] = field(default_factory=SocketOptions)
 
     def run(self) -> int:
         """Track until the source ends or a person stops it; returns the exit status."""
@@ -92,6 +94,7 @@ class Replay:
     mano: Path | None = None
     """MANO_RIGHT.pkl, to draw meshes of hands that carry MANO's parameters; the imported one unless given."""
     output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+    sockets: tyro.conf.OmitArgPrefixes[SocketOptions] = field(default_factory=SocketOptions)
 
     def run(self) -> int:
         """Replay to the end of the recording; returns the exit status."""
@@ -277,7 +280,7 @@ def open_for(options: Live) -> "Source":
             f"the camera's intrinsics are unknown: assuming {ASSUMED_HORIZONTAL_FOV_DEG:g} degrees across "
             "the picture, so distances are rough; give --camera FILE or --fov DEGREES"
         )
-    if options.realtime and not source.live:
+    if (options.realtime or options.sockets.any_asked_for) and not source.live:
         from tracker.sources.paced import PacedSource
 
         return PacedSource(source)
@@ -301,12 +304,17 @@ def open_sinks(options: Live, source: "Source") -> "list[Sink]":
     mano = options.tracking.mano
     if mano is None and options.tracking.backend == "hamer" and options.output.draws_meshes:
         mano = stored_mano(home_folder())
-    sinks = options.output.open(reads=[source.name, options.camera.camera], mano=mano)
+    with ExitStack() as on_failure:
+        sockets = options.sockets.open(options.output.layout, background=source.live, say=say)
+        for sink in sockets:
+            on_failure.callback(sink.close)
+        sinks = options.output.open(reads=[source.name, options.camera.camera], mano=mano)
+        on_failure.pop_all()
     if source.live and options.output.video is not None:
         from tracker.runtime.background import BackgroundSink
 
         sinks[-1] = BackgroundSink(sinks[-1])
-    return sinks
+    return sockets + sinks
 
 
 def replay(options: Replay) -> int:
@@ -327,14 +335,17 @@ def replay(options: Replay) -> int:
         mano = options.mano
         if mano is None and options.output.draws_meshes:
             mano = stored_mano(home_folder())
-        sinks = options.output.open(reads=[options.recording, options.picture], mano=mano)
+        sinks = options.sockets.open(options.output.layout, background=False, say=say)
         for sink in sinks:
+            stack.callback(sink.close)
+        files = options.output.open(reads=[options.recording, options.picture], mano=mano)
+        for sink in files:
             stack.callback(sink.close)
         progress = Progress(live=False, total_frames=None, what="sending")
         stack.callback(progress.close)
         replay_messages(
             chain([first], messages),
-            sinks,
+            sinks + files,
             pictures=pictures,
             wait_until_s=None if options.full_speed else Pacer(),
             observe=progress.observe,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tracker.pipeline import HandTracker, TrackerConfig
     from tracker.pose.hamer import HamerOptions
     from tracker.sinks import Sink
+    from tracker.sinks.layout import Layout
     from tracker.structs import HandUsed
 
 
@@ -185,6 +186,18 @@ class OutputOptions:
     """How --video shows hands; a mesh is MANO's skin where the backend gives it, else an open hand."""
     overwrite: bool = False
     """Replace output files that exist."""
+    skeleton: Literal["hand21", "openxr26", "webxr25"] = "hand21"
+    """The joints in JSON lines: our 21, or those of OpenXR or WebXR, metacarpals (and palm) synthesised."""
+    axes: Literal["opencv", "opengl", "unity", "openxr"] = "opencv"
+    """The axes in JSON lines, all +x right: opencv +y down +z ahead, opengl and openxr +y up -z ahead, unity
+    +y up +z ahead."""
+
+    @property
+    def layout(self) -> "Layout":
+        """How JSON lines lay hands out."""
+        from tracker.sinks.layout import find_layout
+
+        return find_layout(self.skeleton, self.axes)
 
     def open(self, *, reads: Sequence[str | Path | None], mano: Path | None = None) -> "list[Sink]":
         """The sinks asked for, their files open.
@@ -204,7 +217,7 @@ class OutputOptions:
         sinks: list[Sink] = []
         with ExitStack() as on_failure:
             if self.record is not None:
-                sinks.append(RecordingSink(self.record, overwrite=self.overwrite))
+                sinks.append(RecordingSink(self.record, overwrite=self.overwrite, layout=self.layout))
                 on_failure.callback(sinks[0].close)
             if self.video is not None:
                 from tracker.sinks.video import VideoSink

@@ -54,6 +54,8 @@ class HeaderMessage(msgspec.Struct, tag_field="type", tag="header", omit_default
     joint_names: list[str]
     clock: Clock
     hand: HandUsedMessage | None = None
+    skeleton: str | None = None
+    """Absent in recordings made before there was a choice: hand21."""
 
 
 class ManoMessage(msgspec.Struct):
@@ -67,7 +69,7 @@ class ManoMessage(msgspec.Struct):
 
 
 class HandMessage(msgspec.Struct):
-    """``TrackedHand`` as spelled on the wire; joints in the order of ``joints.py``."""
+    """``TrackedHand`` as spelled on the wire; joints and axes as the header names them."""
 
     track_id: int
     side: Side

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from tracker.cameras import Camera
 from tracker.errors import RecordingError, SinkFailedError
+from tracker.sinks.layout import NATIVE, Layout
 from tracker.sinks.messages import FORMAT, Clock, Failure, State
 from tracker.sinks.output_file import empty_file, open_output, remove_if_empty
 from tracker.sinks.wire import (
@@ -34,9 +36,16 @@ class RecordingSink:
     """
 
     def __init__(
-        self, path: str | Path, *, overwrite: bool = False, clock: Callable[[], Clock] = read_clock
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        layout: Layout = NATIVE,
+        clock: Callable[[], Clock] = read_clock,
     ) -> None:
         self.path = Path(path)
+        self._layout = layout
+        self._camera: Camera | None = None
         self._clock = clock
         self._descriptor: int | None = open_output(self.path, overwrite=overwrite)
         self._begun = False
@@ -54,7 +63,8 @@ class RecordingSink:
             except OSError as error:
                 raise self._failed(self._descriptor, error) from error
             self._begun = True
-        self._write_line(encode_header(info, self._clock()))
+        self._camera = info.camera
+        self._write_line(encode_header(info, self._clock(), self._layout))
 
     def send(self, tracked: TrackedFrame, frame: Frame | None) -> None:
         """Write one frame's result; its picture is not recorded.
@@ -62,7 +72,7 @@ class RecordingSink:
         Raises:
             SinkFailedError: the disk is full, say; every line before stays readable.
         """
-        self._write_line(encode_frame(tracked))
+        self._write_line(encode_frame(tracked, self._layout, self._camera))
 
     def notify(self, state: str) -> None:
         """Write that the source's state changed.
@@ -119,6 +129,8 @@ class RecordingSink:
 def read_recording(path: str | Path) -> Iterator[StreamInfo | TrackedFrame | State]:
     """What a recording holds, in order, first a ``StreamInfo``; one line is in memory at a time.
 
+    Hands come in our own joints and axes, whatever layout the recording is in.
+
     Also reads a file that is still being written. A last line that was cut short (killed program) is left
     out with one warning. Messages of unknown type are skipped. Errors are raised while iterating.
 
@@ -128,13 +140,15 @@ def read_recording(path: str | Path) -> Iterator[StreamInfo | TrackedFrame | Sta
     """
     try:
         with open(path, "rb") as file:
-            begun = False
+            layout = None
             for number, line in _lines(path, file):
-                value = _decode_line(path, number, line, first=not begun)
-                begun = True
-                if value is not None:
+                value = _decode_line(path, number, line, layout)
+                if isinstance(value, Header):
+                    layout = value.layout
+                    yield value.info
+                elif value is not None:
                     yield value
-            if not begun:
+            if layout is None:
                 raise RecordingError(f"{path} is empty: no recording was begun in it")
     except OSError as error:
         raise RecordingError(f"cannot read the recording {path}: {error.strerror}") from error
@@ -156,21 +170,16 @@ def _lines(path: str | Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _decode_line(
-    path: str | Path, number: int, line: bytes, *, first: bool
-) -> StreamInfo | TrackedFrame | State | None:
+    path: str | Path, number: int, line: bytes, layout: Layout | None
+) -> Header | TrackedFrame | State | None:
+    """The value of a line; ``layout`` is that of the last header, None before the first."""
     try:
-        value = decode_message(line)
+        value = decode_message(line, layout or NATIVE)
     except RecordingError as error:
-        if not line.endswith(b"\n") and not first:
+        if not line.endswith(b"\n") and layout is not None:
             _log.warning("%s ends in part of line %d, which is left out", path, number)
             return None
         raise RecordingError(f"{path}, line {number}: {error}") from error
-    if first and not isinstance(value, Header):
+    if layout is None and not isinstance(value, Header):
         raise RecordingError(f"{path} is not a recording: line {number} is no header of format {FORMAT}")
-    match value:
-        case Header():
-            return value.info
-        case Failure():
-            return None
-        case _:
-            return value
+    return None if isinstance(value, Failure) else value
