@@ -178,6 +178,13 @@ def test_a_client_that_talks_without_end_is_let_go(server: Server) -> None:
         wait_until(lambda: not server.clients._clients)
 
 
+def test_a_browser_is_let_go(server: Server) -> None:
+    with server.connect() as client, client.makefile("rb") as lines:
+        lines.readline()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert lines.readline() == b""
+
+
 def test_a_client_may_close_its_own_side_and_listen_on(server: Server) -> None:
     with server.connect() as client, client.makefile("rb") as lines:
         client.shutdown(socket.SHUT_WR)
@@ -362,6 +369,15 @@ def test_an_impossible_port_is_refused(port: int) -> None:
 def test_a_host_that_is_not_there_is_refused(host: str) -> None:
     with pytest.raises(SinkError, match="there is no host"):
         find_address(f"{host}:9000", option="--hts", kind=socket.SOCK_DGRAM)
+
+
+def test_of_both_kinds_of_address_a_name_stands_for_the_older_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds = [(socket.AF_INET6, ("::1", 9000, 0, 0)), (socket.AF_INET, ("127.0.0.1", 9000))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(k, 0, 0, "", p) for k, p in kinds])
+    found = find_address("localhost:9000", option="--hts", kind=socket.SOCK_DGRAM)
+    assert (found.family, found.place) == (socket.AF_INET, ("127.0.0.1", 9000))
 
 
 @pytest.mark.parametrize(

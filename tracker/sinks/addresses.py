@@ -38,8 +38,10 @@ def find_address(text: str, *, option: str, kind: socket.SocketKind, lowest_port
     if not lowest_port <= port <= 65535:
         raise SinkError(f"{option} is {text!r}; give a port from {lowest_port} to 65535")
     try:
-        family, *_, place = socket.getaddrinfo(host, port, type=kind)[0]
+        found_places = socket.getaddrinfo(host, port, type=kind)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a host's name"
         raise SinkError(f"{option}: there is no host {host!r} to be found ({reason})") from error
+    # A name such as localhost may stand for both; clients of these formats mostly know the older kind alone.
+    family, *_, place = min(found_places, key=lambda found: found[0] != socket.AF_INET)
     return Address(text, family, (str(place[0]), int(place[1])))

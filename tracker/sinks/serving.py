@@ -1,6 +1,7 @@
 """Clients that connect to us, each sent what is newest; with a token, only those that know it.
 
 Where a token is set, a client's first line must be it. Whatever else it sends is thrown away, up to a limit.
+Browsers are let go: a web page must not read the camera through whoever visits it.
 """
 
 import errno
@@ -127,6 +128,8 @@ class Serving:
             client.first_line += said[: _MAX_FIRST_LINE_BYTES + 1]
         elif client.heard_bytes > MAX_HEARD_BYTES:
             self._drop(client, "it sends instead of listening")
+        elif b" HTTP/" in said:
+            self._drop(client, "it is a browser")
 
     def _serve(self, client: _Client, newest: Newest, now_s: float) -> None:
         """Let a client listen that may, drop one that may not, and send what is newest."""
