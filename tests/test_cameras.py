@@ -436,3 +436,8 @@ def test_arias_own_file_lacks_the_size_and_says_so(tmp_path: Path) -> None:
 def test_a_pinhole_takes_no_distortion() -> None:
     with pytest.raises(CameraError, match="pinhole takes 0 distortion values, found 1"):
         Pinhole(640, 480, 500.0, 500.0, 320.0, 240.0, (0.1,))
+
+
+def test_an_upright_phone_is_assumed_to_see_as_much_as_a_turned_one() -> None:
+    wide, tall = CameraChoice().for_size(1280, 720), CameraChoice().for_size(720, 1280)
+    assert wide.fx == pytest.approx(tall.fx, rel=1e-12)

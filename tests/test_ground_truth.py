@@ -191,3 +191,20 @@ def test_true_hands_bend_as_hands_of_their_side_do(real_clips: list[LabelledClip
             curl = hands[:, [joint + 3 for joint in FINGER_MCPS]] - hands[:, FINGER_MCPS]
             bent = np.einsum("ti,tji->tj", out_of_palm, curl).mean(axis=1)
             assert (bent[np.isfinite(bent)] < 0).all(), (clip.name, side)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": np.array([2 * WIDTH, 2 * HEIGHT])},
+        {"joints_cam": some_joints(7), "uv": np.zeros((7, 2, 21, 2))},
+    ],
+    ids=["size", "length"],
+)
+def test_another_video_in_the_place_of_the_annotated_one_is_noticed(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    write_egodex(tmp_path, **changes)
+    (clip,) = find_clips(tmp_path)
+    with pytest.raises(UsageError, match="another video"):
+        list(clip.labelled_frames())

@@ -270,15 +270,15 @@ def two_pass(options: Live) -> "Run":
 
 def open_for(options: Live) -> "Source":
     """The source asked for, at its own pace if that was asked for; says so when its camera is a guess."""
-    from tracker.cameras import ASSUMED_HORIZONTAL_FOV_DEG
+    from tracker.cameras import ASSUMED_FOV_DEG
 
     if options.max_frames is not None and options.max_frames < 1:
         raise UsageError(f"--max-frames is {options.max_frames}; give 1 or more")
     source = open_pictures(options)
     if options.camera.camera is None and options.camera.fov is None and options.source != "demo":
         say(
-            f"the camera's intrinsics are unknown: assuming {ASSUMED_HORIZONTAL_FOV_DEG:g} degrees across "
-            "the picture, so distances are rough; give --camera FILE or --fov DEGREES"
+            f"the camera's intrinsics are unknown: assuming {ASSUMED_FOV_DEG:g} degrees across "
+            "the picture's longer side, so distances are rough; give --camera FILE or --fov DEGREES"
         )
     if (options.realtime or options.sockets.any_asked_for) and not source.live:
         from tracker.sources.paced import PacedSource

@@ -33,6 +33,7 @@ from tracker.structs import HandEstimate, HandPose, ObservedHand
 BoolArray = npt.NDArray[np.bool_]
 
 _PALM = [WRIST, *FINGER_MCPS]
+_TIPS = [chain[-1] for chain in FINGERS.values()]
 MIN_JOINTS_IN_VIEW = 6
 REWEIGHTINGS = 2
 HUBER_SCALE = 1.5
@@ -46,6 +47,11 @@ RESTART_RAD = 0.8
 0.25. In recorded clips that starts one fit in a hundred again; it is no help where the network is wrong."""
 RESTART_GAIN = 0.85
 """The second start is taken where it brings joints so much closer to their rays."""
+LOST_TIP_M = 0.015
+"""A finger whose tip lies farther than this from its ray is bent anew as the network has it: Tukey's weights
+let go of a finger that its prediction left behind, and would never take it back."""
+RECOVERY_ITERATIONS = 3
+RESTART_ITERATIONS = 4
 MIN_ELAPSED_S = 1e-3
 THUMB_TRUST = 0.5
 """Weight of the thumb's joints: it has more freedoms than four angles, and networks differ on its base."""
@@ -126,6 +132,15 @@ class SeenHand:
         wrist_m, _, _ = closest_to_rays(joints(self.shape, at_zero, side), self.rays, self.scores)
         return KinematicPose(wrist_m, pose.camera_from_wrist, angles_rad)
 
+    def with_fingers_as_read(self, fitted: Fit, index: int, fingers: BoolArray) -> KinematicPose:
+        """A fitted pose, some of its fingers (5,) bent as the network's are."""
+        pose = pose_from_joints(self.estimate.joints_from_wrist_m, self.shape, self.estimate.side)
+        read_rad = np.clip(pose.angles_rad, ANGLE_LOWER_RAD, ANGLE_UPPER_RAD)
+        wrists_m, rotations, angles_rad = fitted.pose
+        return KinematicPose(
+            wrists_m[index], rotations[index], np.where(fingers[:, None], read_rad, angles_rad[index])
+        )
+
 
 def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> list[HandPose | None]:
     """Fit hands of known bones, all at once; None for a hand that cannot be placed."""
@@ -136,21 +151,24 @@ def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> l
     )
     misfits_m = mean_offsets(fitted, evidence)
     poses = [posed(hand, fitted, evidence, index, camera) for index, hand in enumerate(hands)]
-    # A search from a prediction can be stuck; the network's pose is a second start.
-    stuck = [
-        i
-        for i, hand in enumerate(hands)
-        if hand.predicted is not None
-        and (misfits_m[i] > RESTART_M or turned_away(fitted.pose[1][i], hand.estimate))
-    ]
-    if stuck:
-        again = [hands[i] for i in stuck]
-        fresh = [replace(hand, predicted=None) for hand in again]
-        refitted, evidence = fit_from(
-            fresh, [hand.fresh_start() for hand in again], config, config.iterations
-        )
-        better = mean_offsets(refitted, evidence) < RESTART_GAIN * misfits_m[stuck]
-        for row, index in enumerate(stuck):
+    # A search from a prediction can be stuck, all of it or in a finger; the network's pose is a second start.
+    restarts: list[tuple[int, KinematicPose]] = []
+    recoveries: list[tuple[int, KinematicPose]] = []
+    lost_fingers = ray_offsets(fitted.joints_m[:, _TIPS], evidence.rays[:, _TIPS]) > LOST_TIP_M
+    for i, hand in enumerate(hands):
+        if misfits_m[i] > RESTART_M or turned_away(fitted.pose[1][i], hand.estimate):
+            if hand.predicted is not None:
+                restarts.append((i, hand.fresh_start()))
+        elif lost_fingers[i].any():
+            recoveries.append((i, hand.with_fingers_as_read(fitted, i, lost_fingers[i])))
+    for second, iterations in ((restarts, RESTART_ITERATIONS), (recoveries, RECOVERY_ITERATIONS)):
+        if not second:
+            continue
+        chosen = [i for i, _ in second]
+        again = [replace(hands[i], predicted=None) for i in chosen]
+        refitted, evidence = fit_from(again, [start for _, start in second], config, iterations)
+        better = mean_offsets(refitted, evidence) < RESTART_GAIN * misfits_m[chosen]
+        for row, index in enumerate(chosen):
             if better[row]:
                 poses[index] = posed(hands[index], refitted, evidence, row, camera)
     return poses

@@ -4,13 +4,13 @@ A model is a class in ``perspective.py`` or ``fisheyes.py`` and an entry in ``CA
 """
 
 from tracker.cameras.base import Camera
-from tracker.cameras.choice import ASSUMED_HORIZONTAL_FOV_DEG, CameraChoice, pinhole_from_fov
+from tracker.cameras.choice import ASSUMED_FOV_DEG, CameraChoice, pinhole_from_fov
 from tracker.cameras.files import CAMERA_MODELS, camera_from_json, check_plausible, load_camera
 from tracker.cameras.fisheyes import Fisheye62, Fisheye624, KannalaBrandt
 from tracker.cameras.perspective import BrownConrady, Pinhole
 
 __all__ = [
-    "ASSUMED_HORIZONTAL_FOV_DEG",
+    "ASSUMED_FOV_DEG",
     "CAMERA_MODELS",
     "BrownConrady",
     "Camera",

@@ -7,8 +7,9 @@ from tracker.cameras.base import Camera
 from tracker.cameras.perspective import Pinhole
 from tracker.errors import CameraError
 
-ASSUMED_HORIZONTAL_FOV_DEG = 65.0
-"""What a camera of unknown intrinsics is taken to see: about the middle of laptop webcams and phones."""
+ASSUMED_FOV_DEG = 65.0
+"""What a camera of unknown intrinsics is taken to see across its longer side: about the middle of laptop
+webcams and phones."""
 FOV_RANGE_DEG = (10.0, 170.0)
 
 
@@ -54,4 +55,5 @@ class CameraChoice:
             return self.calibration.resized(width, height)
         if self.horizontal_fov_deg is not None:
             return pinhole_from_fov(width, height, self.horizontal_fov_deg)
-        return pinhole_from_fov(width, height, ASSUMED_HORIZONTAL_FOV_DEG, assumed=True)
+        across = math.tan(math.radians(ASSUMED_FOV_DEG) / 2) * width / max(width, height)
+        return pinhole_from_fov(width, height, math.degrees(2 * math.atan(across)), assumed=True)

@@ -50,15 +50,29 @@ def open_clip(data: Path, answers: Path) -> LabelledClip:
         joints_in_camera_m=in_camera_m,
         joints_px=with_image_only(in_picture_px, in_camera_m),
         cameras=(camera,) * len(in_camera_m),
-        read_frames=partial(_frames, video, camera),
+        read_frames=partial(_frames, video, camera, len(in_camera_m)),
         frame_rate_hz=float(stored["fps"]),
         lateness_frames=LATENESS_FRAMES.get(answers.stem),
     )
 
 
-def _frames(video: Path, camera: Camera) -> Iterator[Frame]:
-    source = open_source(video, camera=camera)
+def _frames(video: Path, camera: Camera, count: int) -> Iterator[Frame]:
+    """The video's frames, which must be those that were annotated.
+
+    Raises:
+        UsageError: pictures of another size, or another number of them.
+    """
+    source, seen = open_source(video, camera=camera), 0
     try:
-        yield from source
+        for frame in source:
+            if (frame.camera.width, frame.camera.height) != (camera.width, camera.height):
+                size = f"{frame.camera.width} x {frame.camera.height}"
+                raise UsageError(
+                    f"{video} is {size}, its truth is for {camera.width} x {camera.height}: another video?"
+                )
+            seen += 1
+            yield frame
     finally:
         source.close()
+    if seen != count:
+        raise UsageError(f"{video} has {seen} frames, its truth {count}: another video?")
