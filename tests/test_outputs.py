@@ -38,6 +38,29 @@ def test_an_output_that_fails_to_close_hides_no_earlier_failure() -> None:
         raise ZeroDivisionError
 
 
+def test_a_broken_output_is_left_out_where_somebody_is_told_and_the_others_go_on() -> None:
+    broken, good = NotedSink(failing=("send",)), NotedSink()
+    told: list[str] = []
+    with Outputs(
+        [broken, good], source="", backend="", on_broken=lambda failure: told.append(str(failure))
+    ) as outputs:
+        for index in range(3):
+            outputs.send(some_frame(index=index), picture(index))
+    assert told == ["send broke"]
+    assert broken.notes[-1] == "closed" and broken.notes.count("closed") == 1
+    assert [note for note in good.notes if isinstance(note, int)] == [0, 1, 2]
+
+
+def test_a_broken_output_ends_the_run_where_nobody_is_told() -> None:
+    broken, good = NotedSink(failing=("send",)), NotedSink()
+    with (
+        pytest.raises(SinkFailedError, match="send broke"),
+        Outputs([broken, good], source="", backend="") as outputs,
+    ):
+        outputs.send(some_frame(), picture())
+    assert good.notes[-1] == "closed"
+
+
 # Sinks in the background.
 
 
