@@ -178,7 +178,9 @@ def test_an_impossible_camera_is_refused(
         (["--max-hands", "0"], "give 1 or more"),
         (["--record", "/nowhere/at/all.jsonl"], "/nowhere/at"),
         (["--video", "out.gif"], ".mp4"),
-        (["--record", "out.txt"], ".jsonl"),
+        (["--record", "out.txt"], ".jsonl, .mcap, .rrd, .parquet"),
+        (["--record-pictures"], "needs --record"),
+        (["--record-pictures", "--record", "/tmp/never.jsonl"], ".mcap or .rrd"),
         (["--camera", "/dev/zero"], "not JSON"),
     ],
 )
@@ -234,6 +236,22 @@ def test_replay_replaces_neither_its_recording_nor_its_picture(
         assert stop.value.code == 2
         assert "a file this run reads" in one_error(capsys.readouterr().err.strip().splitlines())
     assert (clip.read_bytes(), record.read_bytes()) == before
+
+
+def test_the_lines_a_killed_parquet_recording_left_can_become_a_table(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    left, table = clip.with_name("a.parquet.unfinished.jsonl"), clip.with_name("a.parquet")
+    run_live(capsys, "--source", clip, "--record", left)
+    for output, expected in (
+        (table, 2),
+        (clip.with_name("b.parquet"), 0),
+    ):  # the first would replace its lines
+        with pytest.raises(SystemExit) as stop:
+            main(["replay", str(left), "--full-speed", "--overwrite", "--record", str(output)])
+        assert stop.value.code == expected
+    assert len(left.read_text().splitlines()) == 13
 
 
 def test_two_outputs_need_two_names(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,14 +342,32 @@ def test_a_recording_in_other_axes_is_replayed_as_ours(
     assert back.read_text().splitlines()[1:] == ours.read_text().splitlines()[1:]
 
 
-def test_a_recording_replayed_at_full_speed_is_the_same(
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_live_tracking_goes_on_when_the_recordings_disk_is_full(
     clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = clip.with_name("a.jsonl"), clip.with_name("b.jsonl")
+    video = clip.with_name("live.mp4")
+    status, lines = run_live(
+        capsys, "--source", clip, "--realtime", "--record", "/dev/full", "--video", video
+    )
+    assert status == 1
+    assert one_error(lines).endswith("tracking goes on without it")
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 2
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".mcap"])
+def test_a_recording_replayed_at_full_speed_is_the_same(
+    clip: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    if ending == ".mcap":
+        pytest.importorskip("mcap")
+    first, between, second = (clip.with_name(name) for name in ("a.jsonl", f"b{ending}", "c.jsonl"))
     run_live(capsys, "--source", clip, "--record", first)
-    with pytest.raises(SystemExit) as stop:
-        main(["replay", str(first), "--full-speed", "--record", str(second)])
-    assert stop.value.code == 0
+    for read, written in ((first, between), (between, second)):
+        with pytest.raises(SystemExit) as stop:
+            main(["replay", str(read), "--full-speed", "--record", str(written)])
+        assert stop.value.code == 0
     assert second.read_text().splitlines()[1:] == first.read_text().splitlines()[1:]
 
 

@@ -57,12 +57,17 @@ LIBRARIES: dict[str, set[str]] = {
     "networks": {"numpy", "onnxruntime", "safetensors", "torch", "torch_tensorrt"},
     "weights_store": {"numpy"},
     "sources": {"numpy", "av"},
-    "sinks": {"numpy", "av", "msgspec", "PIL", "websockets"},
+    "sinks": {"numpy", "av", "mcap", "msgspec", "PIL", "pyarrow", "rerun", "websockets", "zstandard"},
     "cli": {"numpy", "tyro"},
     "progress": {"numpy", "tqdm"},
     "research": {"numpy", "PIL", "tyro", "matplotlib"},
 }
-PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "torch_tensorrt": "torch-tensorrt"}
+PACKAGES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "rerun": "rerun-sdk",
+    "torch_tensorrt": "torch-tensorrt",
+}
 """Of libraries whose package has another name."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

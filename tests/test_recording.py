@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from limited_disk import LimitedDisk
 from tracked_values import LENS, assert_same_frame, some_frame, some_hand, some_info, two_hands
 
 from tracker.cameras import pinhole_from_fov
@@ -198,19 +199,8 @@ def test_a_line_written_in_part_is_cut_off_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.jsonl"
-    room = 9000
-    real_write = os.write
-
-    def write(descriptor: int, line: memoryview) -> int:
-        nonlocal room
-        if room == 0:
-            raise OSError(28, "No space left on device")
-        written = real_write(descriptor, line[:room])
-        room -= written
-        return written
-
     sink = RecordingSink(path)
-    monkeypatch.setattr(os, "write", write)
+    LimitedDisk(monkeypatch, room=9000)
     sink.begin(some_info())
     sink.send(two_hands(0), None)
     with pytest.raises(SinkFailedError, match="No space left"):

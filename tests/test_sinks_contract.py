@@ -15,9 +15,14 @@ from tracker.sinks import FILE_SINKS, Sink, open_sink
 from tracker.sinks.layout import NATIVE
 from tracker.structs import TrackedFrame
 
+LIBRARIES = {".mcap": "mcap", ".rrd": "rerun", ".parquet": "pyarrow"}
+"""What an extra brings; these endings are skipped where it is not installed."""
+
 
 @pytest.fixture(params=FILE_SINKS)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param in LIBRARIES:
+        pytest.importorskip(LIBRARIES[request.param])
     return tmp_path / f"a{request.param}"
 
 

@@ -21,7 +21,7 @@ import tyro
 
 from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
 from tracker.cli_sockets import SocketOptions
-from tracker.errors import TrackerError, UsageError
+from tracker.errors import SinkFailedError, TrackerError, UsageError
 from tracker.user_folder import user_folder
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Replay:
     """Feed a recording back through the outputs, as it came or as fast as it goes."""
 
     recording: tyro.conf.Positional[Path]
-    """A .jsonl recording."""
+    """A .jsonl or .mcap recording."""
     picture: Path | None = None
     """The video it was recorded from: its frames become the background of --video."""
     full_speed: bool = False
@@ -227,6 +227,7 @@ def track(options: Live, *, smooth: bool = False) -> int:
     from tracker.sources import webcam_number
 
     interrupted = False
+    broken: list[SinkFailedError] = []
     with interruptible(), ExitStack() as stack:
         source = open_for(options)
         stack.callback(source.close)
@@ -243,6 +244,7 @@ def track(options: Live, *, smooth: bool = False) -> int:
                 source=source.name,
                 backend=options.tracking.backend,
                 hand=None if hand is None else hand.used,
+                on_broken=partial(leave_out, broken) if source.live else None,
             )
         )
         progress = Progress(live=source.live, total_frames=source.frame_count)
@@ -256,7 +258,15 @@ def track(options: Live, *, smooth: bool = False) -> int:
     for path in (options.output.record, options.output.video):
         if path is not None:
             say(f"wrote {path}")
+    if broken:
+        return 1
     return (LIVE_STATUS if source.live else FILE_STATUS) if interrupted else 0
+
+
+def leave_out(broken: list[SinkFailedError], failure: SinkFailedError) -> None:
+    """Say that an output of a live run ended before the run does, and remember it."""
+    broken.append(failure)
+    say(f"error: {failure}; tracking goes on without it")
 
 
 def two_pass(options: Live) -> "Run":
@@ -308,7 +318,7 @@ def open_sinks(options: Live, source: "Source") -> "list[Sink]":
         sockets = options.sockets.open(options.output.layout, background=source.live, say=say)
         for sink in sockets:
             on_failure.callback(sink.close)
-        sinks = options.output.open(reads=[source.name, options.camera.camera], mano=mano)
+        sinks = options.output.open(reads=[source.name, options.camera.camera], mano=mano, live=source.live)
         on_failure.pop_all()
     if source.live and options.output.video is not None:
         from tracker.runtime.background import BackgroundSink

@@ -4,9 +4,15 @@ from pathlib import Path
 from typing import Protocol
 
 from tracker.errors import UnknownNameError
+from tracker.mano_numpy import ManoModel
+from tracker.sinks.layout import NATIVE, Layout
 from tracker.structs import Frame, StreamInfo, TrackedFrame
 
-FILE_SINKS = (".jsonl", ".mp4", ".mkv", ".mov")
+RECORDINGS = (".jsonl", ".mcap", ".rrd", ".parquet")
+"""The file name endings of recordings."""
+PICTURE_RECORDINGS = (".mcap", ".rrd")
+"""Those that have a place for the camera's pictures."""
+FILE_SINKS = (".jsonl", ".mp4", ".mkv", ".mov", ".mcap", ".rrd", ".parquet")
 """The file name endings ``open_sink`` knows."""
 
 
@@ -40,12 +46,11 @@ def open_sink(path: str | Path, *, overwrite: bool = False) -> Sink:
     Raises:
         UnknownNameError: the name ends in something else.
         SinkError: the file cannot be written, or it holds something and ``overwrite`` is False.
+        MissingDependencyError: the library for such files is not installed.
     """
     match Path(path).suffix.lower():
-        case ".jsonl":
-            from tracker.sinks.recording import RecordingSink
-
-            return RecordingSink(path, overwrite=overwrite)
+        case ".jsonl" | ".mcap" | ".rrd" | ".parquet":
+            return open_recording(path, overwrite=overwrite)
         case ".mp4" | ".mkv" | ".mov":
             from tracker.sinks.video import VideoSink
 
@@ -55,3 +60,56 @@ def open_sink(path: str | Path, *, overwrite: bool = False) -> Sink:
                 f"an output file named {str(path)!r} ends in {suffix or 'nothing'}; "
                 f"end it in one of {', '.join(FILE_SINKS)}"
             )
+
+
+def open_recording(
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    pictures: bool = False,
+    live: bool = False,
+    meshes: bool = False,
+    mano: ManoModel | None = None,
+    layout: Layout = NATIVE,
+) -> Sink:
+    """The recording that ``path`` names by how it ends, see ``RECORDINGS``; JSON lines for any other name.
+
+    Args:
+        path: the file to write.
+        overwrite: replace what it holds.
+        pictures: record the camera's pictures too; ``PICTURE_RECORDINGS`` can.
+        live: pictures must not hold ``send`` up; those that come too fast are left out.
+        meshes: record each hand's skin too, where the format has a place for it (``.rrd``).
+        mano: for the skin of hands that carry MANO's parameters.
+        layout: of JSON lines; the others hold our own joints and axes.
+
+    Raises:
+        SinkError: the file cannot be written, or it holds something and ``overwrite`` is False.
+        MissingDependencyError: the library for such files is not installed.
+    """
+    match Path(path).suffix.lower():
+        case ".mcap":
+            from tracker.sinks.mcap_recording import McapSink
+
+            return McapSink(path, overwrite=overwrite, pictures=pictures, live=live)
+        case ".rrd":
+            from tracker.sinks.rerun_recording import RerunSink
+
+            return RerunSink(
+                path, overwrite=overwrite, pictures=pictures, live=live, meshes=meshes, mano=mano
+            )
+        case ".parquet":
+            from tracker.sinks.parquet_recording import ParquetSink
+
+            return ParquetSink(path, overwrite=overwrite)
+        case _:
+            from tracker.sinks.recording import RecordingSink
+
+            return RecordingSink(path, overwrite=overwrite, layout=layout)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that the output ``path`` writes: itself, and for Parquet the lines it is made from."""
+    if path.suffix.lower() != ".parquet":
+        return (path,)
+    return path, path.with_name(f"{path.name}.unfinished.jsonl")

@@ -1,17 +1,15 @@
 """Recordings: one wire message a line, written whole, so that a killed program loses the last at most."""
 
 import logging
-import os
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from tracker.cameras import Camera
-from tracker.errors import RecordingError, SinkFailedError
+from tracker.errors import RecordingError
 from tracker.sinks.layout import NATIVE, Layout
 from tracker.sinks.messages import FORMAT, Clock, Failure, State
-from tracker.sinks.output_file import empty_file, open_output, remove_if_empty
+from tracker.sinks.output_file import OutputFile
 from tracker.sinks.wire import (
     Header,
     decode_message,
@@ -47,9 +45,7 @@ class RecordingSink:
         self._layout = layout
         self._camera: Camera | None = None
         self._clock = clock
-        self._descriptor: int | None = open_output(self.path, overwrite=overwrite)
-        self._begun = False
-        self._whole_bytes = 0
+        self._file = OutputFile(self.path, overwrite=overwrite)
 
     def begin(self, info: StreamInfo) -> None:
         """Write a header; what the file held before is dropped only now.
@@ -57,12 +53,8 @@ class RecordingSink:
         Raises:
             SinkFailedError: the file cannot be written.
         """
-        if not self._begun and self._descriptor is not None:
-            try:
-                empty_file(self._descriptor)
-            except OSError as error:
-                raise self._failed(self._descriptor, error) from error
-            self._begun = True
+        if not self._file.begun:
+            self._file.begin()
         self._camera = info.camera
         self._write_line(encode_header(info, self._clock(), self._layout))
 
@@ -88,61 +80,31 @@ class RecordingSink:
         Raises:
             SinkFailedError: the system reports only now that something was not written.
         """
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        try:
-            os.close(descriptor)
-        except OSError as error:
-            raise SinkFailedError(f"writing {self.path} failed on closing: {error.strerror}") from error
-        if not self._begun:
-            remove_if_empty(self.path)
+        self._file.close()
 
     def _write_line(self, message: bytes) -> None:
-        if self._descriptor is None:
-            raise SinkFailedError(f"{self.path} is closed; nothing more can be recorded in it")
-        assert self._begun, "begin() writes the header and comes first"
-        line = memoryview(message + b"\n")
-        written = 0
-        try:
-            while written < len(line):
-                written += os.write(self._descriptor, line[written:])
-        except OSError as error:
-            raise self._failed(self._descriptor, error) from error
-        self._whole_bytes += written
-
-    def _failed(self, descriptor: int, error: OSError) -> SinkFailedError:
-        """Cut off a line that was written in part, close the file, and say what happened."""
-        self._descriptor = None
-        try:
-            if self._begun and stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.ftruncate(descriptor, self._whole_bytes)
-        except OSError:
-            _log.debug("%s may end in part of a line; readers skip it", self.path)
-        finally:
-            os.close(descriptor)
-        return SinkFailedError(
-            f"writing {self.path} failed: {error.strerror}; what was recorded before is kept"
-        )
+        self._file.write(message + b"\n")
 
 
 def read_recording(path: str | Path) -> Iterator[StreamInfo | TrackedFrame | State]:
-    """What a recording holds, in order, first a ``StreamInfo``; one line is in memory at a time.
+    """What a recording holds, in order, first a ``StreamInfo``; one line or chunk is in memory at a time.
 
     Hands come in our own joints and axes, whatever layout the recording is in.
 
-    Also reads a file that is still being written. A last line that was cut short (killed program) is left
-    out with one warning. Messages of unknown type are skipped. Errors are raised while iterating.
+    Reads JSON lines, and MCAP where the name ends in ``.mcap``; also files that are still being written. A
+    last line that was cut short (killed program) is left out with one warning. Messages of unknown type are
+    skipped. Errors are raised while iterating.
 
     Raises:
         RecordingError: the file cannot be read or is not a recording of a version this program reads; the
             message says which line.
+        MissingDependencyError: it is an MCAP file, and the library for those is not installed.
     """
     try:
         with open(path, "rb") as file:
             layout = None
-            for number, line in _lines(path, file):
-                value = _decode_line(path, number, line, layout)
+            for place, message, whole in _messages(path, file):
+                value = _decode(f"{path}, {place}", message, layout, whole=whole)
                 if isinstance(value, Header):
                     layout = value.layout
                     yield value.info
@@ -152,6 +114,18 @@ def read_recording(path: str | Path) -> Iterator[StreamInfo | TrackedFrame | Sta
                 raise RecordingError(f"{path} is empty: no recording was begun in it")
     except OSError as error:
         raise RecordingError(f"cannot read the recording {path}: {error.strerror}") from error
+
+
+def _messages(path: str | Path, file: BinaryIO) -> Iterator[tuple[str, bytes, bool]]:
+    """Where each message stands, the message, and whether it was written to its end."""
+    if Path(path).suffix.lower() == ".mcap":
+        from tracker.sinks.mcap_reading import mcap_messages
+
+        for number, message in enumerate(mcap_messages(path, file), start=1):
+            yield f"message {number}", message, True
+    else:
+        for number, line in _lines(path, file):
+            yield f"line {number}", line, line.endswith(b"\n")
 
 
 def _lines(path: str | Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -169,17 +143,17 @@ def _lines(path: str | Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def _decode_line(
-    path: str | Path, number: int, line: bytes, layout: Layout | None
+def _decode(
+    place: str, message: bytes, layout: Layout | None, *, whole: bool
 ) -> Header | TrackedFrame | State | None:
-    """The value of a line; ``layout`` is that of the last header, None before the first."""
+    """The value of a message; ``layout`` is that of the last header, None before the first."""
     try:
-        value = decode_message(line, layout or NATIVE)
+        value = decode_message(message, layout or NATIVE)
     except RecordingError as error:
-        if not line.endswith(b"\n") and layout is not None:
-            _log.warning("%s ends in part of line %d, which is left out", path, number)
+        if not whole and layout is not None:
+            _log.warning("%s: written in part, and left out", place)
             return None
-        raise RecordingError(f"{path}, line {number}: {error}") from error
+        raise RecordingError(f"{place}: {error}") from error
     if layout is None and not isinstance(value, Header):
-        raise RecordingError(f"{path} is not a recording: line {number} is no header of format {FORMAT}")
+        raise RecordingError(f"{place} is no header of format {FORMAT}: not a recording")
     return None if isinstance(value, Failure) else value
