@@ -50,6 +50,8 @@ RESTART_GAIN = 0.85
 LOST_TIP_M = 0.015
 """A finger whose tip lies farther than this from its ray is bent anew as the network has it: Tukey's weights
 let go of a finger that its prediction left behind, and would never take it back."""
+LOST_TIP_SHARE = 0.1
+"""Share of its score that such a tip has left."""
 RECOVERY_ITERATIONS = 3
 RESTART_ITERATIONS = 4
 MIN_ELAPSED_S = 1e-3
@@ -78,7 +80,12 @@ def place_hands(
                 poses[index] = place_hand(estimate, camera, hand_scale=hand.hand_scale)
             else:
                 seen = SeenHand.of(
-                    estimate, hand.shape, hand.predicted, camera, predicted_over_s=hand.predicted_over_s
+                    estimate,
+                    hand.shape,
+                    hand.predicted,
+                    camera,
+                    predicted_over_s=hand.predicted_over_s,
+                    may_recover_fingers=hand.may_recover_fingers,
                 )
                 to_fit.append((index, seen))
         except PlacementError:
@@ -98,6 +105,7 @@ class SeenHand:
     shape: HandShape
     predicted: KinematicPose | None
     predicted_over_s: float
+    may_recover_fingers: bool
     rays: FloatArray
     """(21, 3) zero where a joint has none."""
     scores: FloatArray
@@ -111,6 +119,7 @@ class SeenHand:
         camera: Camera,
         *,
         predicted_over_s: float = 0.0,
+        may_recover_fingers: bool = True,
     ) -> "SeenHand":
         """The hand of an estimate.
 
@@ -121,7 +130,7 @@ class SeenHand:
         scores = estimate.joint_scores
         if not in_view.all():
             rays, scores = np.where(in_view[:, None], rays, 0.0), np.where(in_view, scores, 0.0)
-        return SeenHand(estimate, shape, predicted, predicted_over_s, rays, scores)
+        return SeenHand(estimate, shape, predicted, predicted_over_s, may_recover_fingers, rays, scores)
 
     def fresh_start(self) -> KinematicPose:
         """The pose that the network's joints have, brought to their rays in closed form."""
@@ -155,11 +164,12 @@ def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> l
     restarts: list[tuple[int, KinematicPose]] = []
     recoveries: list[tuple[int, KinematicPose]] = []
     lost_fingers = ray_offsets(fitted.joints_m[:, _TIPS], evidence.rays[:, _TIPS]) > LOST_TIP_M
+    lost_fingers &= fitted.weights[:, _TIPS] < LOST_TIP_SHARE * evidence.scores[:, _TIPS]
     for i, hand in enumerate(hands):
         if misfits_m[i] > RESTART_M or turned_away(fitted.pose[1][i], hand.estimate):
             if hand.predicted is not None:
                 restarts.append((i, hand.fresh_start()))
-        elif lost_fingers[i].any():
+        elif hand.may_recover_fingers and lost_fingers[i].any():
             recoveries.append((i, hand.with_fingers_as_read(fitted, i, lost_fingers[i])))
     for second, iterations in ((restarts, RESTART_ITERATIONS), (recoveries, RECOVERY_ITERATIONS)):
         if not second:
@@ -169,8 +179,11 @@ def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> l
         refitted, evidence = fit_from(again, [start for _, start in second], config, iterations)
         better = mean_offsets(refitted, evidence) < RESTART_GAIN * misfits_m[chosen]
         for row, index in enumerate(chosen):
+            first = poses[index]
             if better[row]:
                 poses[index] = posed(hands[index], refitted, evidence, row, camera)
+            elif first is not None and second is recoveries:
+                poses[index] = replace(first, fingers_lost=True)
     return poses
 
 

@@ -145,6 +145,8 @@ class ObservedHand:
     """How the track expects the hand in this frame; None where it has no pose to go on from."""
     predicted_over_s: float = 0.0
     """Time since the frame that the prediction goes on from."""
+    may_recover_fingers: bool = True
+    """Whether fingers far from their rays may be bent anew; not where that has just failed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,9 @@ class HandPose:
     kinematics: KinematicPose | None = None
     """The same joints as a pose of ``shape``; None where they were not fitted as a kinematic hand."""
     shape: HandShape | None = None
+
+    fingers_lost: bool = False
+    """Whether fingers lay far from their rays, and bending them anew was no better."""
 
     def __post_init__(self) -> None:
         _check_shape("joints_in_camera_m", self.joints_in_camera_m, NUM_JOINTS, 3)

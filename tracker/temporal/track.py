@@ -15,6 +15,8 @@ from tracker.temporal.smoothing import HandFilter
 MAX_COAST_M_PER_S = 3.0
 """A hand that is not seen moves on no faster; people reach with 1 to 2."""
 
+LOST_FRAMES = 10
+"""Frames for which fingers that could not be recovered are left as they are."""
 JOINT_OFFSET_SD_M = 0.003
 """A network's joints lie so far from the true ones whatever the frame; measured across the ray, on metric
 pictures and on rendered hands. It does not shake a hand, so the filter is not told of it."""
@@ -46,6 +48,7 @@ class Track:
         """Frames in a row, up to the last, in which it looked like none."""
         self.bones = bones
         self._filter = motion
+        self._lost_frames = 0
 
     @property
     def side(self) -> Side:
@@ -76,6 +79,8 @@ class Track:
         """Smooth a placed pose."""
         smoothed, velocity = self._filter(pose, time_s - self.seen_at_s)
         self.seen_at_s = time_s
+        if pose.fingers_lost:
+            self._lost_frames = LOST_FRAMES
         self.hand = TrackedHand(
             track_id=self.track_id,
             score=self.presence,
@@ -85,6 +90,11 @@ class Track:
             velocity_m_per_s=velocity,
             side_score=self.side_evidence.probability,
         )
+
+    def may_recover_fingers(self) -> bool:
+        """Whether lost fingers may be looked for; asked once a frame."""
+        self._lost_frames = max(self._lost_frames - 1, 0)
+        return self._lost_frames == 0
 
     def predicted(self) -> KinematicPose | None:
         """How the hand is expected; None before it was fitted, and when it has changed its side."""

@@ -116,6 +116,7 @@ class Tracks:
                 shape=(shared or tracks[hand.track_id].bones).see(estimate),
                 predicted=tracks[hand.track_id].predicted(),
                 predicted_over_s=self._frame_time_s - tracks[hand.track_id].seen_at_s,
+                may_recover_fingers=tracks[hand.track_id].may_recover_fingers(),
             )
             for hand, estimate in zip(observed, estimates, strict=True)
         )
