@@ -49,7 +49,16 @@ STAGES: dict[str, set[str]] = {
     "calibrate_hand": {"hand_store", "hand_measurement", "pipeline", "detect", "pose", "temporal"},
 }
 """The other parts a part may import, besides itself and the ground."""
-TOPS = ("cli", "cli_options", "cli_sockets", "__main__", "research")
+TOPS = (
+    "cli",
+    "cli_running",
+    "cli_tracking",
+    "cli_tools",
+    "cli_options",
+    "cli_sockets",
+    "__main__",
+    "research",
+)
 """What may import everything. Of these only the command line knows `research`, and only inside functions."""
 RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", "tracker.sinks.messages"}
 LIBRARIES: dict[str, set[str]] = {
@@ -58,7 +67,9 @@ LIBRARIES: dict[str, set[str]] = {
     "weights_store": {"numpy"},
     "sources": {"numpy", "av"},
     "sinks": {"numpy", "av", "mcap", "msgspec", "PIL", "pyarrow", "rerun", "websockets", "zstandard"},
-    "cli": {"numpy", "tyro"},
+    "cli": {"tyro"},
+    "cli_tracking": {"tyro"},
+    "cli_tools": {"tyro"},
     "progress": {"numpy", "tqdm"},
     "research": {"numpy", "PIL", "tyro", "matplotlib"},
 }
@@ -104,9 +115,9 @@ def may_import(importer: str, imported: str) -> bool:
     if part in BASE:
         return other in BASE[: BASE.index(part) + 1]
     if part == "":  # the package's own lazy exports
-        return other not in ("cli", "cli_options", "cli_sockets", "progress", "runtime", "weights_store")
+        return other not in (*TOPS, "progress", "runtime", "weights_store")
     if other == "research":
-        return part in ("cli", "research")
+        return part in ("cli_tools", "research")
     if part in TOPS:
         return True
     if part == "runtime" and other in ("sources", "sinks"):
@@ -155,7 +166,7 @@ def test_every_part_has_a_place() -> None:
         ("tracker.runtime.loops", "tracker.sources.webcam", False),
         ("tracker.sinks.recording", "tracker.cli", False),
         ("tracker.sinks.recording", "tracker.progress", False),
-        ("tracker.cli", "tracker.research.evaluation.simulate", True),
+        ("tracker.cli_tools", "tracker.research.evaluation.simulate", True),
         ("tracker.pipeline", "tracker.research.evaluation.simulate", False),
         ("tracker.research.evaluation.simulate", "tracker.temporal.tracks", True),
     ],

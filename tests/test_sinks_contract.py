@@ -19,10 +19,14 @@ LIBRARIES = {".mcap": "mcap", ".rrd": "rerun", ".parquet": "pyarrow"}
 """What an extra brings; these endings are skipped where it is not installed."""
 
 
+def skip_without_library(ending: str) -> None:
+    if ending in LIBRARIES:
+        pytest.importorskip(LIBRARIES[ending])
+
+
 @pytest.fixture(params=FILE_SINKS)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param in LIBRARIES:
-        pytest.importorskip(LIBRARIES[request.param])
+    skip_without_library(request.param)
     return tmp_path / f"a{request.param}"
 
 
@@ -38,6 +42,7 @@ SOCKET_SINKS = {
 @pytest.fixture(params=[*FILE_SINKS, *SOCKET_SINKS])
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
     name = request.param
+    skip_without_library(name)
     if name in SOCKET_SINKS:
         (sink,) = SOCKET_SINKS[name].open(NATIVE, background=False, say=lambda line: None)
     else:

@@ -1,0 +1,45 @@
+"""What every command needs: a word to the person, an orderly end when interrupted, the user's folder."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+FILE_STATUS, LIVE_STATUS = 130, 0
+"""Exit status after Ctrl-C: a file was left unfinished; a live run ends that way."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a polite kill or a closed terminal end the run as Ctrl-C does: outputs closed, summary said.
+
+    Only the first is heard: a second would break off the closing of the outputs.
+    """
+    signals = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for heard in signals:
+            signal.signal(heard, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def home_folder() -> Path | None:
+    """Where the environment says that this program's own files are kept, if it does."""
+    home = os.environ.get("TRACKER_HOME")
+    return Path(home).expanduser() if home else None
+
+
+def say(line: str) -> None:
+    """Tell a person something on standard error, if it is open; standard output is for results."""
+    if sys.stderr is not None:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,237 @@
+"""The commands that track and replay: live, process, replay."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
+from tracker.cli_running import FILE_STATUS, LIVE_STATUS, home_folder, interruptible, say
+from tracker.cli_sockets import SocketOptions
+from tracker.errors import SinkFailedError, UsageError
+
+if TYPE_CHECKING:
+    from tracker.runtime.loops import Run
+    from tracker.sinks import Sink
+    from tracker.sources import Source
+
+
+@dataclass(frozen=True)
+class Live:
+    """Track hands live from a webcam or network stream, or through a video file."""
+
+    source: str = "0"
+    """Webcam number, video file, URL (rtsp, http, udp, ...), or demo for the clip that comes along."""
+    realtime: bool = False
+    """Play a file at its own rate as a camera would, dropping frames that come too fast."""
+    max_frames: int | None = None
+    """Stop after this many frames of the source."""
+    camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
+    tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
+    output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+    sockets: tyro.conf.OmitArgPrefixes[SocketOptions] = field(default_factory=SocketOptions)
+
+    def run(self) -> int:
+        """Track until the source ends or a person stops it; returns the exit status."""
+        return track(self)
+
+
+@dataclass(frozen=True)
+class Process:
+    """Track hands through a recorded video: every frame, as fast as it goes."""
+
+    file: tyro.conf.Positional[str]
+    """Video file, or demo for the clip that comes along."""
+    max_frames: int | None = None
+    """Stop after this many frames of the file."""
+    smooth: bool = False
+    """Smooth each hand's path from before and after, without lag; results are written at the end."""
+    camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
+    tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
+    output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+
+    def run(self) -> int:
+        """Track to the end of the file; returns the exit status."""
+        return track(
+            Live(
+                source=self.file,
+                max_frames=self.max_frames,
+                camera=self.camera,
+                tracking=self.tracking,
+                output=self.output,
+            ),
+            smooth=self.smooth,
+        )
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Feed a recording back through the outputs, as it came or as fast as it goes."""
+
+    recording: tyro.conf.Positional[Path]
+    """A .jsonl or .mcap recording."""
+    picture: Path | None = None
+    """The video it was recorded from: its frames become the background of --video."""
+    full_speed: bool = False
+    """Do not wait between frames."""
+    mano: Path | None = None
+    """MANO_RIGHT.pkl, to draw meshes of hands that carry MANO's parameters; the imported one unless given."""
+    output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+    sockets: tyro.conf.OmitArgPrefixes[SocketOptions] = field(default_factory=SocketOptions)
+
+    def run(self) -> int:
+        """Replay to the end of the recording; returns the exit status."""
+        return replay(self)
+
+
+def track(options: Live, *, smooth: bool = False) -> int:
+    """Open the source, the tracker and the outputs, and run them; returns the exit status.
+
+    Raises:
+        UsageError: hands are to be smoothed from both sides, and the source is live.
+    """
+    from tracker.progress import Progress
+    from tracker.runtime.loops import run_live, run_recorded
+    from tracker.runtime.outputs import Outputs
+    from tracker.sources import webcam_number
+
+    interrupted = False
+    broken: list[SinkFailedError] = []
+    with interruptible(), ExitStack() as stack:
+        source = open_for(options)
+        stack.callback(source.close)
+        if smooth and source.live:
+            raise UsageError("--smooth needs a recorded file: a live feed has no later frames to go by")
+        webcam = webcam_number(options.source) is not None
+        hand = options.tracking.hand_used(home_folder(), webcam=webcam, say=say)
+        tracker = stack.enter_context(
+            options.tracking.load(home_folder(), webcam=webcam, hand=hand, publish_measured=smooth)
+        )
+        outputs = stack.enter_context(
+            Outputs(
+                open_sinks(options, source),
+                source=source.name,
+                backend=options.tracking.backend,
+                hand=None if hand is None else hand.used,
+                on_broken=partial(leave_out, broken) if source.live else None,
+            )
+        )
+        progress = Progress(live=source.live, total_frames=source.frame_count)
+        stack.callback(progress.close)
+        run = run_live if source.live else two_pass(options) if smooth else run_recorded
+        try:
+            run(source, tracker.process, outputs, progress.observe, tracker.prepare)
+        except KeyboardInterrupt:
+            interrupted = True
+    say(progress.summary())
+    for path in (options.output.record, options.output.video):
+        if path is not None:
+            say(f"wrote {path}")
+    if broken:
+        return 1
+    return (LIVE_STATUS if source.live else FILE_STATUS) if interrupted else 0
+
+
+def leave_out(broken: list[SinkFailedError], failure: SinkFailedError) -> None:
+    """Say that an output of a live run ended before the run does, and remember it."""
+    broken.append(failure)
+    say(f"error: {failure}; tracking goes on without it")
+
+
+def two_pass(options: Live) -> "Run":
+    """The loop that smooths at the end; it reads the pictures a second time if a video is asked for."""
+    from tracker.runtime.two_pass import run_two_pass
+    from tracker.temporal.two_sided import smooth_recorded
+
+    reread = None if options.output.video is None else partial(open_pictures, options)
+    return partial(run_two_pass, smooth=smooth_recorded, reread=reread)
+
+
+def open_for(options: Live) -> "Source":
+    """The source asked for, at its own pace if that was asked for; says so when its camera is a guess."""
+    from tracker.cameras import ASSUMED_FOV_DEG
+
+    if options.max_frames is not None and options.max_frames < 1:
+        raise UsageError(f"--max-frames is {options.max_frames}; give 1 or more")
+    source = open_pictures(options)
+    if options.camera.camera is None and options.camera.fov is None and options.source != "demo":
+        say(
+            f"the camera's intrinsics are unknown: assuming {ASSUMED_FOV_DEG:g} degrees across "
+            "the picture's longer side, so distances are rough; give --camera FILE or --fov DEGREES"
+        )
+    if (options.realtime or options.sockets.any_asked_for) and not source.live:
+        from tracker.sources.paced import PacedSource
+
+        return PacedSource(source)
+    return source
+
+
+def open_pictures(options: Live) -> "Source":
+    """The source asked for."""
+    from tracker.sources import open_source
+
+    return open_source(
+        options.source,
+        camera=options.camera.load(),
+        horizontal_fov_deg=options.camera.fov,
+        max_frames=options.max_frames,
+    )
+
+
+def open_sinks(options: Live, source: "Source") -> "list[Sink]":
+    """The outputs asked for; drawing and encoding a live feed's video must not hold its tracking up."""
+    mano = options.tracking.mano
+    if mano is None and options.tracking.backend == "hamer" and options.output.draws_meshes:
+        mano = stored_mano(home_folder())
+    with ExitStack() as on_failure:
+        sockets = options.sockets.open(options.output.layout, background=source.live, say=say)
+        for sink in sockets:
+            on_failure.callback(sink.close)
+        sinks = options.output.open(reads=[source.name, options.camera.camera], mano=mano, live=source.live)
+        on_failure.pop_all()
+    if source.live and options.output.video is not None:
+        from tracker.runtime.background import BackgroundSink
+
+        sinks[-1] = BackgroundSink(sinks[-1])
+    return sockets + sinks
+
+
+def replay(options: Replay) -> int:
+    """Feed a recording's frames to the outputs in order; returns the exit status."""
+    from tracker.progress import Progress
+    from tracker.runtime.replay import Pacer, replay_messages
+    from tracker.sinks.recording import read_recording
+    from tracker.sources import open_source
+
+    with interruptible(), ExitStack() as stack:
+        messages = read_recording(options.recording)
+        first = next(messages)  # a file that is no recording is refused before an output is touched
+        pictures = None
+        if options.picture is not None:
+            source = open_source(options.picture)
+            stack.callback(source.close)
+            pictures = iter(source)
+        mano = options.mano
+        if mano is None and options.output.draws_meshes:
+            mano = stored_mano(home_folder())
+        sinks = options.sockets.open(options.output.layout, background=False, say=say)
+        for sink in sinks:
+            stack.callback(sink.close)
+        files = options.output.open(reads=[options.recording, options.picture], mano=mano)
+        for sink in files:
+            stack.callback(sink.close)
+        progress = Progress(live=False, total_frames=None, what="sending")
+        stack.callback(progress.close)
+        replay_messages(
+            chain([first], messages),
+            sinks + files,
+            pictures=pictures,
+            wait_until_s=None if options.full_speed else Pacer(),
+            observe=progress.observe,
+        )
+    say(progress.summary())
+    return 0
