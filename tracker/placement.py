@@ -134,21 +134,22 @@ class SeenHand:
 
     def fresh_start(self) -> KinematicPose:
         """The pose that the network's joints have, brought to their rays in closed form."""
-        side = self.estimate.side
-        pose = pose_from_joints(self.estimate.joints_from_wrist_m, self.shape, side)
+        at_zero = self.read_pose()
+        joints_m = joints(self.shape, at_zero, self.estimate.side)
+        wrist_m, _, _ = closest_to_rays(joints_m, self.rays, self.scores)
+        return replace(at_zero, wrist_in_camera_m=wrist_m)
+
+    def read_pose(self) -> KinematicPose:
+        """The turn and the angles, within their limits, that the network's joints have; the wrist at zero."""
+        pose = pose_from_joints(self.estimate.joints_from_wrist_m, self.shape, self.estimate.side)
         angles_rad = np.clip(pose.angles_rad, ANGLE_LOWER_RAD, ANGLE_UPPER_RAD)
-        at_zero = KinematicPose(np.zeros(3), pose.camera_from_wrist, angles_rad)
-        wrist_m, _, _ = closest_to_rays(joints(self.shape, at_zero, side), self.rays, self.scores)
-        return KinematicPose(wrist_m, pose.camera_from_wrist, angles_rad)
+        return KinematicPose(np.zeros(3), pose.camera_from_wrist, angles_rad)
 
     def with_fingers_as_read(self, fitted: Fit, index: int, fingers: BoolArray) -> KinematicPose:
         """A fitted pose, some of its fingers (5,) bent as the network's are."""
-        pose = pose_from_joints(self.estimate.joints_from_wrist_m, self.shape, self.estimate.side)
-        read_rad = np.clip(pose.angles_rad, ANGLE_LOWER_RAD, ANGLE_UPPER_RAD)
-        wrists_m, rotations, angles_rad = fitted.pose
-        return KinematicPose(
-            wrists_m[index], rotations[index], np.where(fingers[:, None], read_rad, angles_rad[index])
-        )
+        wrists_m, rotations, fitted_rad = fitted.pose
+        angles_rad = np.where(fingers[:, None], self.read_pose().angles_rad, fitted_rad[index])
+        return KinematicPose(wrists_m[index], rotations[index], angles_rad)
 
 
 def fit_hands(hands: Sequence[SeenHand], camera: Camera, config: FitConfig) -> list[HandPose | None]:
