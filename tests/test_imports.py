@@ -62,6 +62,7 @@ TOPS = (
 """What may import everything. Of these only the command line knows `research`, and only inside functions."""
 RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", "tracker.sinks.messages"}
 LIBRARIES: dict[str, set[str]] = {
+    "cameras": {"numpy", "yaml"},
     "sampling": {"numpy", "cv2"},
     "networks": {"numpy", "onnxruntime", "safetensors", "torch", "torch_tensorrt"},
     "weights_store": {"numpy"},
@@ -78,6 +79,7 @@ PACKAGES = {
     "cv2": "opencv-python-headless",
     "rerun": "rerun-sdk",
     "torch_tensorrt": "torch-tensorrt",
+    "yaml": "pyyaml",
 }
 """Of libraries whose package has another name."""
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -25,16 +25,31 @@ class CameraOptions:
     """What is known of the camera."""
 
     camera: Path | None = None
-    """Calibration of the camera, a JSON file (see docs/formats.md)."""
+    """Calibration of the camera: a JSON file, or ROS's or Kalibr's YAML (see docs/formats.md)."""
+    which: str | None = None
+    """Of a camera file with several cameras this one: cam0, cam1, ..."""
     fov: float | None = None
     """Horizontal field of view in degrees, 10 to 170, where there is no calibration."""
 
     def load(self) -> "Camera | None":
         """The calibration, if one is given."""
-        from tracker.cameras import CameraChoice, load_camera
+        from tracker.cameras import CameraChoice
 
         CameraChoice(horizontal_fov_deg=self.fov)
-        return load_camera(self.camera) if self.camera is not None else None
+        return self._read()[0]
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should hear of the camera file."""
+        return self._read()[1]
+
+    def _read(self) -> "tuple[Camera | None, tuple[str, ...]]":
+        from tracker.cameras import read_calibration
+
+        if self.camera is not None:
+            return read_calibration(self.camera, which=self.which)
+        if self.which is not None:
+            raise UsageError(f"--which {self.which} needs --camera FILE")
+        return None, ()
 
 
 @dataclass(frozen=True, eq=False)

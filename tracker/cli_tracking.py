@@ -158,6 +158,8 @@ def open_for(options: Live) -> "Source":
     if options.max_frames is not None and options.max_frames < 1:
         raise UsageError(f"--max-frames is {options.max_frames}; give 1 or more")
     source = open_pictures(options)
+    for note in options.camera.notes():
+        say(note)
     if options.camera.camera is None and options.camera.fov is None and options.source != "demo":
         say(
             f"the camera's intrinsics are unknown: assuming {ASSUMED_FOV_DEG:g} degrees across "

@@ -5,7 +5,13 @@ A model is a class in ``perspective.py`` or ``fisheyes.py`` and an entry in ``CA
 
 from tracker.cameras.base import Camera
 from tracker.cameras.choice import ASSUMED_FOV_DEG, CameraChoice, pinhole_from_fov
-from tracker.cameras.files import CAMERA_MODELS, camera_from_json, check_plausible, load_camera
+from tracker.cameras.files import (
+    CAMERA_MODELS,
+    camera_from_json,
+    check_plausible,
+    load_camera,
+    read_calibration,
+)
 from tracker.cameras.fisheyes import Fisheye62, Fisheye624, KannalaBrandt
 from tracker.cameras.perspective import BrownConrady, Pinhole
 
@@ -23,4 +29,5 @@ __all__ = [
     "check_plausible",
     "load_camera",
     "pinhole_from_fov",
+    "read_calibration",
 ]

@@ -1,4 +1,4 @@
-"""Reading and checking calibrations: our own JSON, and the layouts in which Project Aria's lenses come.
+"""Reading and checking calibrations: our own JSON, Project Aria's layouts, and YAML (``yaml_files.py``).
 
 Aria's tools give a camera's parameters as one list, focal length (one for both axes, or two) first, then
 the principal point, then the distortion in the model's order:
@@ -14,6 +14,8 @@ import numpy as np
 from tracker.cameras.base import Camera
 from tracker.cameras.fisheyes import Fisheye62, Fisheye624, KannalaBrandt
 from tracker.cameras.perspective import BrownConrady, Pinhole
+from tracker.cameras.yaml_files import ENDINGS as YAML_ENDINGS
+from tracker.cameras.yaml_files import FoundCamera, camera_from_yaml
 from tracker.errors import CameraError
 
 FOCAL_RANGE = (0.05, 50.0)
@@ -35,26 +37,51 @@ ARIA_NAMES = {
 """What Aria's tools and data sets call the models, in lower case without underscores."""
 
 
-def load_camera(path: str | Path) -> Camera:
-    """Read a calibration from a JSON file: ours, or one camera of Project Aria's (docs/formats.md).
+def load_camera(path: str | Path, *, which: str | None = None) -> Camera:
+    """Read a calibration from a file: our JSON, one camera of Project Aria's, or ROS's or Kalibr's YAML.
+
+    Args:
+        path: a file as docs/formats.md describes; one that ends in .yaml or .yml is YAML.
+        which: the name of one of several cameras in the file.
 
     Raises:
-        CameraError: the file is missing, not JSON, or not a calibration; the message says which value.
+        CameraError: the file is missing, malformed, or not a calibration; the message says which value.
     """
+    return read_calibration(path, which=which)[0]
+
+
+def read_calibration(path: str | Path, *, which: str | None = None) -> tuple[Camera, tuple[str, ...]]:
+    """What ``load_camera`` gives, and what a person should hear of it.
+
+    Raises:
+        CameraError: as for ``load_camera``.
+    """
+    text = _read_text(path)
+    yaml = Path(path).suffix.lower() in YAML_ENDINGS
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read(MAX_FILE_CHARACTERS)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise CameraError(f"cannot read the camera file {path}: {reason}") from error
-    try:
-        camera = camera_from_json(from_aria(json.loads(text, object_pairs_hook=_unique_keys)))
+        found = camera_from_yaml(text, which=which) if yaml else _from_json_text(text, which)
+        camera = camera_from_json(found.values)
         check_plausible(camera)
     except (ValueError, RecursionError) as error:  # json's own, numbers of thousands of digits
         raise CameraError(f"the camera file {path} is not JSON: {error}") from error
     except CameraError as error:
         raise CameraError(f"{error} (in {path})") from error
-    return camera
+    return camera, found.notes
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read(MAX_FILE_CHARACTERS)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise CameraError(f"cannot read the camera file {path}: {reason}") from error
+
+
+def _from_json_text(text: str, which: str | None) -> FoundCamera:
+    if which is not None:
+        raise CameraError(f"a JSON camera file holds one camera without a name; leave --which {which} out")
+    return FoundCamera(from_aria(json.loads(text, object_pairs_hook=_unique_keys)))
 
 
 def check_plausible(camera: Camera) -> None:
