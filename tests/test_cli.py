@@ -515,7 +515,8 @@ def test_an_interrupted_run_leaves_whole_files(tmp_path: Path, number: signal.Si
     assert run.returncode == 0, errors
     assert "Traceback" not in errors
     lines = record.read_text().splitlines()
-    assert json.loads(lines[-1])["type"] == "frame"
+    last, end = (json.loads(line) for line in lines[-2:])
+    assert (last["type"], end) == ("frame", {"type": "state", "state": "ended"})
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) > 0
 

@@ -9,6 +9,7 @@ from tracked_values import CAMERA, picture, some_frame, some_info, two_hands
 
 from tracker.cameras import pinhole_from_fov
 from tracker.errors import SinkFailedError
+from tracker.runtime import background
 from tracker.runtime.background import BackgroundSink
 from tracker.runtime.outputs import Outputs
 from tracker.structs import Frame, StreamInfo, TrackedFrame
@@ -23,6 +24,13 @@ def test_sinks_hear_of_each_camera_before_its_frames_and_once() -> None:
         outputs.notify("ended")
     first, second = (StreamInfo("clip.mp4", "landmarks", frame.camera) for frame in (wide, tall))
     assert sink.notes == [first, 0, 1, second, 2, "ended", "closed"]
+
+
+def test_a_state_before_the_first_frame_is_nobodys() -> None:
+    sink = NotedSink()
+    with Outputs([sink], source="", backend="") as outputs:
+        outputs.notify("ended")
+    assert sink.notes == ["closed"]
 
 
 def test_every_sink_is_closed_though_the_first_fails_to() -> None:
@@ -93,6 +101,38 @@ def test_a_slow_background_sink_loses_frames_and_holds_nobody_up() -> None:
     sink.close()
     assert slow.notes == [some_info(), 0, other, 5, "closed"]
     assert sink.dropped_frames == 4
+
+
+def test_a_background_sink_hears_every_state_in_its_place() -> None:
+    slow = SlowSink()
+    sink = BackgroundSink(slow)
+    sink.notify("lost")  # of no stream that it knows
+    sink.begin(some_info())
+    sink.send(two_hands(0), None)
+    wait_or_fail(slow.busy)
+    sink.send(two_hands(1), None)
+    for state in ("lost", "playing"):
+        sink.notify(state)
+    sink.send(two_hands(2), None)
+    sink.notify("ended")
+    slow.go.set()
+    sink.close()
+    assert slow.notes == [some_info(), 0, "lost", "playing", 2, "ended", "closed"]
+
+
+def test_a_background_sink_that_is_stuck_does_not_keep_the_run_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "CLOSE_S", 0.01)
+    slow = SlowSink()
+    sink = BackgroundSink(slow)
+    sink.begin(some_info())
+    sink.send(two_hands(0), None)
+    wait_or_fail(slow.busy)
+    with pytest.raises(SinkFailedError, match="left unfinished"):
+        sink.close()
+    slow.go.set()
+    join_or_fail(sink._thread)
 
 
 class FailingSink(NotedSink):

@@ -1,16 +1,19 @@
 """Runtime: live keeps to the newest frame, and whatever fails, everything ends and is heard of."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_runs import NotedSink, ScriptedSource, finish, join_or_fail, wait_or_fail
 from tracked_values import picture, some_frame
 
 from tracker.errors import SinkFailedError, SourceFailedError
 from tracker.runtime import loops
-from tracker.runtime.latest import ClosedError, Latest
+from tracker.runtime.latest import MOST_KEPT, ClosedError, Latest
 from tracker.runtime.loops import run_live, run_recorded
 from tracker.runtime.outputs import Outputs
 from tracker.structs import Frame, TrackedFrame
@@ -55,6 +58,56 @@ def test_a_taker_that_waits_hears_of_an_item_and_of_the_close() -> None:
     mailbox.close()
     join_or_fail(thread)
     assert taken == [7]
+
+
+def test_kept_items_keep_their_place_and_outlive_newer_ones() -> None:
+    mailbox: Latest[str] = Latest()
+    for leave, item in [
+        (mailbox.put, "a"),
+        (mailbox.keep, "lost"),
+        (mailbox.keep, "playing"),
+        (mailbox.put, "b"),
+        (mailbox.keep, "lost"),
+    ]:
+        leave(item)
+    mailbox.close()
+    mailbox.keep("ignored")
+    assert [mailbox.take() for _ in range(4)] == ["lost", "playing", "b", "lost"]
+    assert mailbox.replaced == 1
+    with pytest.raises(ClosedError):
+        mailbox.take()
+
+
+def test_kept_items_do_not_pile_up_before_a_taker_that_is_stuck() -> None:
+    mailbox: Latest[int] = Latest()
+    mailbox.put(-1)
+    for item in range(10 * MOST_KEPT):
+        mailbox.keep(item)
+    mailbox.close()
+    assert mailbox.take() == -1
+    assert [mailbox.take() for _ in range(MOST_KEPT)] == list(range(9 * MOST_KEPT, 10 * MOST_KEPT))
+    with pytest.raises(ClosedError):
+        mailbox.take()
+
+
+@given(st.lists(st.sampled_from(["put", "keep", "take"]), max_size=40))
+def test_whatever_the_order_nothing_kept_is_lost_and_nothing_overtakes(actions: list[str]) -> None:
+    mailbox: Latest[tuple[int, str]] = Latest()
+    left, taken = 0, []
+    for number, action in enumerate(actions):
+        if action == "take":
+            if left > len(taken) + mailbox.replaced:
+                taken.append(mailbox.take())
+        else:
+            getattr(mailbox, action)((number, action))
+            left += 1
+    mailbox.close()
+    while len(taken) + mailbox.replaced < left:
+        taken.append(mailbox.take())
+    assert taken == sorted(taken)
+    assert [item for item in taken if item[1] == "keep"] == [
+        (number, action) for number, action in enumerate(actions) if action == "keep"
+    ]
 
 
 def test_between_two_threads_no_item_is_lost_uncounted_nor_taken_twice() -> None:
@@ -180,6 +233,54 @@ def test_a_live_loop_drops_what_it_has_no_time_for_and_counts_it(monkeypatch: py
     assert source.closing.is_set()
 
 
+class Flickering(ScriptedSource):
+    """Can be away for a while; its script says when by ``tell``."""
+
+    def call_on_state(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+
+
+def test_a_live_loop_passes_states_on_between_the_frames_where_they_belong() -> None:
+    """Also where the frames around them were dropped."""
+    first_taken, all_given = threading.Event(), threading.Event()
+
+    def script(source: ScriptedSource) -> Iterator[Frame]:
+        assert isinstance(source, Flickering)
+        yield picture(0)
+        wait_or_fail(first_taken)
+        yield picture(1)
+        source.tell("lost")
+        source.tell("playing")
+        yield picture(2)
+        source.tell("lost")
+        all_given.set()
+
+    def slow_process(frame: Frame) -> TrackedFrame:
+        first_taken.set()
+        wait_or_fail(all_given)
+        return process(frame)
+
+    run = Run()
+    run(run_live, Flickering(script), slow_process)
+    assert run.sink.notes[1:] == [0, "lost", "playing", 2, "lost", "ended", "closed"]
+    assert run.observed[-1][0].dropped_frames == 1
+
+
+def test_ctrl_c_while_the_source_stalls_ends_the_run_and_outputs_are_told() -> None:
+    """The handler's exception comes while the loop waits for a frame that never comes."""
+
+    def script(source: ScriptedSource) -> Iterator[Frame]:
+        yield picture(0)
+        signal.raise_signal(signal.SIGINT)
+        wait_or_fail(source.closing)
+
+    run, source = Run(), ScriptedSource(script)
+    with pytest.raises(KeyboardInterrupt):
+        run(run_live, source)
+    assert run.sink.notes[-2:] == ["ended", "closed"]
+    assert source.closing.is_set() and not source_threads()
+
+
 @pytest.mark.parametrize("failure", [SourceFailedError("unplugged"), ValueError("a bug")])
 @pytest.mark.parametrize("loop", [run_live, run_recorded])
 def test_a_source_that_fails_is_heard_of_after_its_frames_were_sent(
@@ -201,7 +302,8 @@ def test_a_source_that_fails_is_heard_of_after_its_frames_were_sent(
     run = Run()
     with pytest.raises(type(failure), match=str(failure)):
         run(loop, ScriptedSource(script), noted_process)
-    assert run.sent == [0, 1] and run.sink.notes[-1] == "closed"
+    assert run.sent == [0, 1]
+    assert run.sink.notes[-2:] == (["ended", "closed"] if loop is run_live else [1, "closed"])
 
 
 def source_threads() -> list[threading.Thread]:

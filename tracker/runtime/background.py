@@ -2,17 +2,23 @@
 
 import threading
 
+from tracker.errors import SinkFailedError
 from tracker.runtime.latest import ClosedError, Latest
 from tracker.sinks import Sink
 from tracker.structs import Frame, StreamInfo, TrackedFrame
 
+CLOSE_S = 10.0
+"""How long the sink may take over what waits when it is closed."""
+
+_Result = tuple[StreamInfo, TrackedFrame, Frame | None]
+
 
 class BackgroundSink:
-    """Hands frames on to ``sink`` in its own thread, the newest only."""
+    """Hands frames on to ``sink`` in its own thread, the newest only, and every state in its place."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._mailbox: Latest[tuple[StreamInfo, TrackedFrame, Frame | None]] = Latest()
+        self._mailbox: Latest[_Result | str] = Latest()
         self._info: StreamInfo | None = None
         self._failure: Exception | None = None
         self._told = False
@@ -41,16 +47,21 @@ class BackgroundSink:
         self._mailbox.put((self._info, tracked, frame))
 
     def notify(self, state: str) -> None:
-        """A video keeps no states, and videos are what runs in the background; nothing to do."""
+        """Leave a state for the sink, after the frame that waits."""
+        self._mailbox.keep(state)
 
     def close(self) -> None:
-        """Let the sink finish the frame that waits, then close it.
+        """Let the sink finish what waits, then close it.
 
         Raises:
-            SinkFailedError: the sink broke and nobody has been told yet.
+            SinkFailedError: the sink broke and nobody has been told yet; or it is stuck, and left behind.
         """
         self._mailbox.close()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            raise SinkFailedError(
+                f"an output did not take its last frame in {CLOSE_S:g} s and is left unfinished"
+            )
         self._sink.close()
         if self._failure is not None and not self._told:
             self._told = True
@@ -60,7 +71,12 @@ class BackgroundSink:
         begun: StreamInfo | None = None
         try:
             while True:
-                info, tracked, frame = self._mailbox.take()
+                item = self._mailbox.take()
+                if isinstance(item, str):
+                    if begun is not None:
+                        self._sink.notify(item)
+                    continue
+                info, tracked, frame = item
                 if info is not begun:
                     self._sink.begin(info)
                     begun = info

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from tracker.errors import TrackerError
+from tracker.errors import SinkFailedError, TrackerError
 from tracker.runtime.latest import ClosedError, Latest
 from tracker.runtime.outputs import Outputs
-from tracker.sources import ReadsAhead, Source
+from tracker.sources import ReadsAhead, Source, TellsState
 from tracker.structs import Frame, TrackedFrame
 
 Process = Callable[[Frame], TrackedFrame]
@@ -67,22 +68,23 @@ def run_live(
 ) -> None:
     """Always the newest frame; those that come too fast are dropped and counted.
 
+    Outputs are told of the source's states between the frames where they belong, and that the run ended.
+
     Raises:
         SourceFailedError: the source failed; the frames before were sent.
         SinkFailedError: an output broke.
     """
-    mailbox: Latest[Frame] = Latest()
+    mailbox: Latest[Frame | str] = Latest()
     reader = _Reader(source, mailbox, prepare)
     reader.start()
     try:
-        while True:
-            try:
-                frame = mailbox.take()
-            except ClosedError:
-                break
-            tracked = replace(process(frame), dropped_frames=mailbox.replaced)
-            outputs.send(tracked, frame)
-            observe(tracked, time.monotonic() - frame.capture_time_s)
+        _follow(mailbox, process, outputs, observe)
+    except BaseException:  # Ctrl-C, too
+        with suppress(SinkFailedError):  # the cause is what to tell
+            outputs.notify("ended")
+        raise
+    else:
+        outputs.notify("ended")
     finally:
         source.close()
         reader.join(SOURCE_JOIN_S)
@@ -90,10 +92,25 @@ def run_live(
         raise reader.failure
 
 
+def _follow(mailbox: Latest[Frame | str], process: Process, outputs: Outputs, observe: Observer) -> None:
+    """Take frames and states until no more come."""
+    while True:
+        try:
+            item = mailbox.take()
+        except ClosedError:
+            return
+        if isinstance(item, str):
+            outputs.notify(item)
+            continue
+        tracked = replace(process(item), dropped_frames=mailbox.replaced)
+        outputs.send(tracked, item)
+        observe(tracked, time.monotonic() - item.capture_time_s)
+
+
 class _Reader(threading.Thread):
     """Reads a source into a mailbox until it ends, fails or is closed."""
 
-    def __init__(self, source: Source, mailbox: Latest[Frame], prepare: Prepare | None) -> None:
+    def __init__(self, source: Source, mailbox: Latest[Frame | str], prepare: Prepare | None) -> None:
         super().__init__(name="source", daemon=True)
         self._source = source
         self._mailbox = mailbox
@@ -102,6 +119,8 @@ class _Reader(threading.Thread):
 
     def run(self) -> None:
         try:
+            if isinstance(self._source, TellsState):
+                self._source.call_on_state(self._mailbox.keep)
             for frame in self._source:
                 if self._prepare is not None:
                     self._prepare(frame)

@@ -57,8 +57,9 @@ class Outputs:
         self._each(lambda sink: sink.send(tracked, frame))
 
     def notify(self, state: str) -> None:
-        """Tell every sink of the source's state."""
-        self._each(lambda sink: sink.notify(state))
+        """Tell every sink of the source's state; before the first frame there is nothing it could be of."""
+        if self._camera is not None:
+            self._each(lambda sink: sink.notify(state))
 
     def _each(self, action: Callable[[Sink], None]) -> None:
         for sink in self._sinks:

@@ -52,6 +52,18 @@ class ReadsAhead(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsState(Protocol):
+    """A live source that can be away for a while."""
+
+    def call_on_state(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with ``lost`` when pictures stop coming, and ``playing`` before they come again.
+
+        To be said before the first frame is asked for. Calls come in order with the frames.
+        """
+        ...
+
+
 def open_source(
     location: str | Path,
     *,
