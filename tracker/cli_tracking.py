@@ -30,6 +30,8 @@ class Live:
     """Play a file at its own rate as a camera would, dropping frames that come too fast."""
     max_frames: int | None = None
     """Stop after this many frames of the source."""
+    reconnect: bool = True
+    """Open a webcam or stream again whenever it is lost; otherwise the run ends then."""
     camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
     tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
     output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
@@ -181,6 +183,7 @@ def open_pictures(options: Live) -> "Source":
         camera=options.camera.load(),
         horizontal_fov_deg=options.camera.fov,
         max_frames=options.max_frames,
+        reconnect=options.reconnect,
     )
 
 

@@ -17,6 +17,10 @@ class SourceFailedError(TrackerError):
     """A source that was running failed (camera unplugged, damaged file); exit status 1."""
 
 
+class CameraMismatchError(SourceFailedError):
+    """A running source's pictures came to have a size that its calibration is not for; exit status 1."""
+
+
 class CameraError(UsageError):
     """A calibration is malformed, impossible, or does not fit the picture."""
 

@@ -72,6 +72,7 @@ def open_source(
     max_frames: int | None = None,
     webcam: "WebcamConfig | None" = None,
     network: "NetworkConfig | None" = None,
+    reconnect: bool = False,
 ) -> Source:
     """Open whatever ``location`` names; its frames can then be iterated once.
 
@@ -84,6 +85,7 @@ def open_source(
         max_frames: end after so many frames.
         webcam: the mode to ask a webcam for.
         network: time limits for URLs.
+        reconnect: open a webcam or live stream again whenever it is lost; see ``Reopening``.
 
     Raises:
         SourceError: nothing there that gives pictures; the message says what was found.
@@ -95,13 +97,15 @@ def open_source(
         camera = load_camera(MODELS_DIRECTORY / "demo_camera.json")
     cameras = CameraChoice(calibration=camera, horizontal_fov_deg=horizontal_fov_deg)
     if (number := webcam_number(location)) is not None:
-        from tracker.sources.webcam import Webcam
+        from tracker.sources.webcam import Webcam, reopening_webcam
 
-        return Webcam(number, config=webcam, cameras=cameras, max_frames=max_frames)
+        open_webcam = reopening_webcam if reconnect else Webcam
+        return open_webcam(number, config=webcam, cameras=cameras, max_frames=max_frames)
     if isinstance(location, str) and re.match(r"(?!file:)[A-Za-z][\w+.-]*://", location):
-        from tracker.sources.network_stream import NetworkStream
+        from tracker.sources.network_stream import NetworkStream, reopening_stream
 
-        return NetworkStream(location, config=network, cameras=cameras, max_frames=max_frames)
+        open_stream = reopening_stream if reconnect else NetworkStream
+        return open_stream(location, config=network, cameras=cameras, max_frames=max_frames)
     from tracker.sources.video_file import VideoFile
 
     return VideoFile(_file_path(location), cameras=cameras, max_frames=max_frames)

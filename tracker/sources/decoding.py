@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from tracker.cameras import Camera, CameraChoice
-from tracker.errors import CameraError, SourceError, SourceFailedError
+from tracker.errors import CameraError, CameraMismatchError, SourceError, SourceFailedError
 from tracker.structs import ImageArray
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class UprightPictures:
 
         Raises:
             CameraError: the calibration is for another aspect.
-            SourceFailedError: the same, of a picture that is not the first.
+            CameraMismatchError: the same, of a picture that is not the first.
         """
         # One reformatter keeps its tables from frame to frame; one thread costs the least CPU in all.
         rgb = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
@@ -70,7 +70,7 @@ class UprightPictures:
             except CameraError as error:
                 if self._camera is None:
                     raise
-                raise SourceFailedError(f"the picture's size changed: {error}") from None
+                raise CameraMismatchError(f"the picture's size changed: {error}") from None
         return self._camera
 
 
@@ -120,7 +120,9 @@ def decode_pictures(
     stream: VideoStream,
     name: str,
     *,
+    quiet_s: float | None = None,
     wait: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Generator[VideoFrame, None, None]:
     """Every picture that can be decoded, in the order they are shown; damaged packets are skipped.
 
@@ -128,7 +130,9 @@ def decode_pictures(
         container: read by nobody else meanwhile.
         stream: of ``container``.
         name: for messages.
+        quiet_s: how long other streams may come without this one; None for as long as they do.
         wait: how to pass the time until a camera that never blocks has its next picture.
+        clock: the monotonic clock.
 
     Raises:
         SourceFailedError: the container broke off, or nothing decodes any more; all good pictures
@@ -136,7 +140,7 @@ def decode_pictures(
     """
     given = damaged = in_a_row = 0
     try:
-        for packet in _read_packets(container, stream, wait):
+        for packet in _read_packets(container, stream, quiet_s, wait, clock):
             try:
                 pictures = _decode(packet)
             except FFmpegError as error:
@@ -162,11 +166,21 @@ def decode_pictures(
 
 
 def _read_packets(
-    container: "InputContainer", stream: VideoStream, wait: Callable[[float], object]
+    container: "InputContainer",
+    stream: VideoStream,
+    quiet_s: float | None,
+    wait: Callable[[float], object],
+    clock: Callable[[], float],
 ) -> Iterator["Packet[VideoStream] | InvalidDataError"]:
-    """The packets of ``stream``; in place of one that the container or driver spoilt, the error."""
-    packets = container.demux(stream)
-    waited_s = 0.0
+    """The packets of ``stream``; in place of one that the container or driver spoilt, the error.
+
+    Raises:
+        TimeoutError: only other streams came for ``quiet_s``.
+    """
+    # PyAV's own choice of one stream would loop over the others' packets for as long as they come.
+    wanted = (stream,) if quiet_s is None else tuple(container.streams)
+    packets = container.demux(wanted)
+    waited_s, came_s = 0.0, clock()
     while True:
         try:
             packet = next(packets, None)
@@ -180,10 +194,13 @@ def _read_packets(
         else:
             if packet is None:
                 return
-            waited_s = 0.0
-            yield packet
+            if packet.stream is stream:
+                waited_s, came_s = 0.0, clock()
+                yield cast("Packet[VideoStream]", packet)
+            elif quiet_s is not None and clock() - came_s > quiet_s:
+                raise TimeoutError("what came held no picture")
             continue
-        packets = container.demux(stream)  # an error ends PyAV's generator, not the container
+        packets = container.demux(wanted)  # an error ends PyAV's generator, not the container
 
 
 def _decode(packet: "Packet[VideoStream] | InvalidDataError") -> list[VideoFrame]:

@@ -33,6 +33,7 @@ class LivePictures:
         container: taken over, and closed if this raises.
         name: for messages.
         cameras: what is known of the camera.
+        quiet_s: how long other streams, such as sound, may come without a picture.
         max_frames: end after so many.
         driver_times: pictures may carry times on the monotonic clock, as camera drivers give them.
         presentation_times: keep the times that the stream states, as for a recording.
@@ -49,6 +50,7 @@ class LivePictures:
         name: str,
         *,
         cameras: CameraChoice,
+        quiet_s: float | None = None,
         max_frames: int | None = None,
         driver_times: bool = False,
         presentation_times: bool = False,
@@ -71,7 +73,7 @@ class LivePictures:
             stream.thread_type = "SLICE"  # frame threads would hold back three pictures
             stream.codec_context.flags |= Flags.low_delay
             self.frame_rate_hz = frame_rate_hz(stream)
-            self._pictures = decode_pictures(container, stream, name)
+            self._pictures = decode_pictures(container, stream, name, quiet_s=quiet_s)
             self._first = self._read()
             if self._first is None:
                 raise SourceError(f"{name} gives no picture that can be decoded")

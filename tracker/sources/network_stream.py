@@ -1,8 +1,9 @@
 """Video that comes over the network: RTSP and HTTP cameras, UDP and RTP senders."""
 
 import re
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import av
@@ -12,12 +13,21 @@ from tracker.cameras import CameraChoice
 from tracker.errors import SourceError
 from tracker.sources.decoding import reason
 from tracker.sources.live_pictures import LivePictures
+from tracker.sources.reopening import Reopening
 from tracker.structs import Frame
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 PROTOCOLS = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "rtp", "rtmp", "rtmps")
+
+STALLED_S = 2.0
+"""How long a stream that can be opened again may be silent, unless told otherwise. Over HTTP, where it may
+be a recording that cannot, the usual limit holds."""
+LEAST_PATIENCE_S = 2.0
+PATIENCE_FACTOR = 3.0
+"""An attempt to open again may take as many times what the first opening took: one that began before its
+peer was back may get no answer, and must not keep the next one waiting."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,8 @@ class NetworkStream:
         max_frames: int | None = None,
     ) -> None:
         self.name = public_name(url)
-        container = _open(url, self.name, config or NetworkConfig())
+        config = config or NetworkConfig()
+        container = _open(url, self.name, config)
         recorded = _protocol(url) in ("http", "https") and _has_an_end(container)
         duration_s = (container.duration or 0) / 1e6
         self.live = not recorded
@@ -74,6 +85,7 @@ class NetworkStream:
             container,
             self.name,
             cameras=cameras or CameraChoice(),
+            quiet_s=None if recorded else config.read_timeout_s,
             max_frames=max_frames,
             presentation_times=recorded,
         )
@@ -96,6 +108,37 @@ class NetworkStream:
         Returns within half a second; a read that waits for a silent peer ends at its time limit.
         """
         self._pictures.close()
+
+
+def reopening_stream(
+    url: str,
+    *,
+    config: NetworkConfig | None = None,
+    cameras: CameraChoice | None = None,
+    max_frames: int | None = None,
+) -> NetworkStream | Reopening:
+    """The stream at ``url``, opened again whenever it is lost; a recording on a web server is read once.
+
+    Arguments and errors are those of ``NetworkStream``.
+    """
+    if config is None and _protocol(url) not in ("http", "https"):
+        config = NetworkConfig(read_timeout_s=STALLED_S)
+    config = config or NetworkConfig()
+    began_s = time.monotonic()
+    first = NetworkStream(url, config=config, cameras=cameras, max_frames=max_frames)
+    if not first.live:
+        return first
+    patience_s = max(LEAST_PATIENCE_S, PATIENCE_FACTOR * (time.monotonic() - began_s))
+    hasty = replace(config, open_timeout_s=min(config.open_timeout_s, patience_s))
+
+    def open_again() -> NetworkStream:
+        stream = NetworkStream(url, config=hasty, cameras=cameras)
+        if not stream.live:
+            stream.close()
+            raise SourceError(f"{stream.name} is a recording now")
+        return stream
+
+    return Reopening(first, open_again, max_frames=max_frames)
 
 
 def public_name(url: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +14,7 @@ from tracker.cameras import CameraChoice
 from tracker.errors import SourceError, SourceFailedError
 from tracker.sources.decoding import reason
 from tracker.sources.live_pictures import LivePictures
+from tracker.sources.reopening import Reopening
 from tracker.structs import Frame
 
 if TYPE_CHECKING:
@@ -116,6 +117,46 @@ class Webcam:
     def close(self) -> None:
         """End the iteration and release the device; safe to call twice and from another thread."""
         self._pictures.close()
+
+
+def reopening_webcam(
+    number: int,
+    *,
+    config: WebcamConfig | None = None,
+    cameras: CameraChoice | None = None,
+    max_frames: int | None = None,
+) -> Reopening:
+    """The webcam, opened again whenever it was unplugged and is back, perhaps under another number.
+
+    Arguments and errors are those of ``Webcam``.
+    """
+    description = next((d.description for d in list_webcams(sys.platform) if d.number == number), None)
+    first = Webcam(number, config=config, cameras=cameras)
+
+    def open_again() -> Webcam:
+        again = same_webcam(list_webcams(sys.platform), number, description)
+        return Webcam(again, config=config, cameras=cameras)
+
+    return Reopening(first, open_again, max_frames=max_frames)
+
+
+def same_webcam(listed: Sequence[Device], number: int, description: str | None) -> int:
+    """The number of the camera that was ``number``: systems number those that are left anew.
+
+    Args:
+        listed: the cameras that are there.
+        number: what it had.
+        description: what the system called it; None where it was not listed, and its number has to do.
+
+    Raises:
+        SourceError: it is not there.
+    """
+    if description is None:
+        return number
+    numbers = [device.number for device in listed if device.description == description]
+    if not numbers:
+        raise SourceError(f"{description} is not connected")
+    return number if number in numbers else numbers[0]
 
 
 def webcam_open_arguments(
