@@ -289,7 +289,7 @@ def test_a_full_disk_is_a_failure_while_running(clip: Path, capsys: pytest.Captu
         ("--hts no-such-host.invalid:9000", "there is no host 'no-such-host.invalid'"),
         ("--hts-tcp 127.0.0.1", "give HOST:PORT"),
         ("--hts 127.0.0.1:0", "port from 1"),
-        ("--hts 127.0.0.1:9000 --token s3cret", "there is no --tcp"),
+        ("--hts 127.0.0.1:9000 --token s3cret", "there is neither"),
         ("--tcp 192.0.2.1:8766 --token s3cret", "cannot listen at 192.0.2.1:8766"),
     ],
 )

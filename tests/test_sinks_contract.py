@@ -35,6 +35,7 @@ SOCKET_SINKS = {
     "hts-tcp": SocketOptions(hts_tcp="127.0.0.1:9"),
     "hts-listen": SocketOptions(hts_listen="127.0.0.1:0"),
     "tcp": SocketOptions(tcp="127.0.0.1:0"),
+    "serve": SocketOptions(serve="127.0.0.1:0", preview=True),
 }
 """Nobody is at the other end."""
 

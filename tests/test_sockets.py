@@ -343,7 +343,7 @@ def test_a_token_that_no_client_could_say_is_refused(token: str) -> None:
 
 
 def test_a_token_that_would_protect_nothing_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is no --tcp"):
+    with pytest.raises(UsageError, match="there is neither"):
         SocketOptions(hts="127.0.0.1:9000", token=TOKEN).open(NATIVE, background=True, say=print)
 
 

@@ -7,14 +7,16 @@ carried out; 130 a file was left unfinished because somebody stopped the run.
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 import tyro
 
 from tracker.cli_running import FILE_STATUS, say
+from tracker.cli_sockets import SocketOptions
 from tracker.cli_tools import CalibrateHand, Evaluate, Weights
 from tracker.cli_tracking import Live, Process, Replay
-from tracker.errors import TrackerError, UsageError
+from tracker.errors import SourceError, TrackerError, UsageError
 
 
 class Command(Protocol):
@@ -53,5 +55,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def live(arguments: Sequence[str] | None = None) -> None:
-    """The ``live`` command alone, as ``run_live.py``."""
-    sys.exit(run_command(lambda: tyro.cli(Live, args=arguments, prog="run_live.py")))
+    """The ``live`` command alone, as ``run_live.py``; without arguments it shows the first webcam's hands."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given:
+        sys.exit(run_command(lambda: FirstLook(Live(sockets=SocketOptions(viewer=True)))))
+    sys.exit(run_command(lambda: tyro.cli(Live, args=given, prog="run_live.py")))
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """A run that nobody gave a source for."""
+
+    live: Live
+
+    def run(self) -> int:
+        """Track the first webcam.
+
+        Raises:
+            SourceError: there is none.
+        """
+        try:
+            return self.live.run()
+        except SourceError as error:
+            raise SourceError(
+                f"{error}; without a camera, try: run_live.py --source demo --viewer"
+            ) from error

@@ -257,7 +257,7 @@ class OutputOptions:
 
     @property
     def draws_meshes(self) -> bool:
-        """Whether MANO is of use."""
+        """Whether MANO is of use to them."""
         recorded = self.record is not None and self.record.suffix.lower() == ".rrd"
         return self.draw == "mesh" and (self.video is not None or recorded)
 

@@ -4,11 +4,13 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
+    from tracker.mano_numpy import ManoModel
     from tracker.sinks import Sink
     from tracker.sinks.layout import Layout
     from tracker.sinks.newest import Stream
@@ -26,26 +28,50 @@ class SocketOptions:
     """Let clients on this machine connect to this HOST:PORT for the same."""
     tcp: str | None = None
     """Let clients connect to this HOST:PORT for the lines of a recording, as they happen."""
+    serve: str | None = None
+    """Serve hands by WebSocket, and the viewer's page, at this HOST:PORT (the viewer's: 127.0.0.1:8765)."""
+    viewer: bool = False
+    """Serve the viewer's page, with the camera's pictures, and open it in the browser."""
+    preview: bool = False
+    """Let clients of --serve see the camera's pictures; they show the room, so it is off unless asked for."""
     token: str | None = field(default=None, repr=False)
-    """What a client of --tcp must send as its first line; needed where other machines can connect."""
+    """What clients of --serve and --tcp must know; needed where other machines can connect."""
+    tls: tuple[Path, Path] | None = None
+    """Encrypt --serve with this certificate and key, two PEM files."""
+    allow_origin: tuple[str, ...] = ()
+    """Let pages from these places, such as https://name:8080, connect to --serve."""
 
     @property
     def any_asked_for(self) -> bool:
         """Whether there is any."""
-        return any((self.hts, self.hts_tcp, self.hts_listen, self.tcp))
+        return self.serves or any((self.hts, self.hts_tcp, self.hts_listen, self.tcp))
 
-    def open(self, layout: "Layout", *, background: bool, say: Callable[[str], None]) -> "list[Sink]":
+    @property
+    def serves(self) -> bool:
+        """Whether there is a server for browsers."""
+        return self.viewer or self.serve is not None
+
+    def open(
+        self,
+        layout: "Layout",
+        *,
+        background: bool,
+        say: Callable[[str], None],
+        mano: "ManoModel | None" = None,
+    ) -> "list[Sink]":
         """The sinks asked for, their sockets open.
 
         Args:
             layout: of the JSON lines.
-            background: frames must not wait until they are sent.
+            background: the run is live: frames must not wait until they are sent, and their times are of our
+                clock.
             say: told where clients can connect.
+            mano: for the skin of hands that carry MANO's parameters.
 
         Raises:
             UsageError: an address is none, is taken, or needs a token.
         """
-        self._check_token()
+        self._check()
         with ExitStack() as on_failure:
             sinks: list[Sink] = []
 
@@ -53,6 +79,10 @@ class SocketOptions:
                 on_failure.callback(sink.close)
                 sinks.append(sink)
 
+            if self.serves:
+                from tracker.cli_web import serve_web
+
+                keep(serve_web(self, layout, our_clock=background, say=say, mano=mano))
             if self.tcp is not None:
                 keep(self._serve(self.tcp, "--tcp", layout, say))
             if self.hts_listen is not None:
@@ -64,11 +94,19 @@ class SocketOptions:
             on_failure.pop_all()
         return sinks
 
-    def _check_token(self) -> None:
+    def _check(self) -> None:
+        """Refuse options that do nothing, and tokens that cannot be sent."""
+        for option, given in (
+            ("--preview", self.preview),
+            ("--tls", self.tls),
+            ("--allow-origin", self.allow_origin),
+        ):
+            if given and not self.serves:
+                raise UsageError(f"{option} is for clients of --serve; there is no --serve and no --viewer")
         if self.token is None:
             return
-        if self.tcp is None:
-            raise UsageError("--token is what clients of --tcp must know; there is no --tcp")
+        if self.tcp is None and not self.serves:
+            raise UsageError("--token is what clients of --serve and --tcp must know; there is neither")
         if not self.token or self.token != self.token.strip() or not self.token.isprintable():
             raise UsageError("--token is empty, begins or ends in blanks, or is more than one line")
 

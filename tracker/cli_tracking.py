@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
+from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, load_mano_model, stored_mano
 from tracker.cli_running import FILE_STATUS, LIVE_STATUS, home_folder, interruptible, say
 from tracker.cli_sockets import SocketOptions
 from tracker.errors import SinkFailedError, UsageError
 
 if TYPE_CHECKING:
+    from tracker.mano_numpy import ManoModel
     from tracker.runtime.loops import Run
     from tracker.sinks import Sink
     from tracker.sources import Source
@@ -190,10 +191,13 @@ def open_pictures(options: Live) -> "Source":
 def open_sinks(options: Live, source: "Source") -> "list[Sink]":
     """The outputs asked for; drawing and encoding a live feed's video must not hold its tracking up."""
     mano = options.tracking.mano
-    if mano is None and options.tracking.backend == "hamer" and options.output.draws_meshes:
+    shows_skin = options.output.draws_meshes or options.sockets.serves
+    if mano is None and options.tracking.backend == "hamer" and shows_skin:
         mano = stored_mano(home_folder())
     with ExitStack() as on_failure:
-        sockets = options.sockets.open(options.output.layout, background=source.live, say=say)
+        sockets = options.sockets.open(
+            options.output.layout, background=source.live, say=say, mano=served_mano(options.sockets, mano)
+        )
         for sink in sockets:
             on_failure.callback(sink.close)
         sinks = options.output.open(reads=[source.name, options.camera.camera], mano=mano, live=source.live)
@@ -203,6 +207,11 @@ def open_sinks(options: Live, source: "Source") -> "list[Sink]":
 
         sinks[-1] = BackgroundSink(sinks[-1])
     return sockets + sinks
+
+
+def served_mano(sockets: SocketOptions, mano: Path | None) -> "ManoModel | None":
+    """The hand model whose skin clients can ask for."""
+    return load_mano_model(mano) if mano is not None and sockets.serves else None
 
 
 def replay(options: Replay) -> int:
@@ -221,9 +230,11 @@ def replay(options: Replay) -> int:
             stack.callback(source.close)
             pictures = iter(source)
         mano = options.mano
-        if mano is None and options.output.draws_meshes:
+        if mano is None and (options.output.draws_meshes or options.sockets.serves):
             mano = stored_mano(home_folder())
-        sinks = options.sockets.open(options.output.layout, background=False, say=say)
+        sinks = options.sockets.open(
+            options.output.layout, background=False, say=say, mano=served_mano(options.sockets, mano)
+        )
         for sink in sinks:
             stack.callback(sink.close)
         files = options.output.open(reads=[options.recording, options.picture], mano=mano)

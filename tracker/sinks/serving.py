@@ -4,16 +4,15 @@ Where a token is set, a client's first line must be it. Whatever else it sends i
 Browsers are let go: a web page must not read the camera through whoever visits it.
 """
 
-import errno
 import hmac
 import logging
 import selectors
 import socket
 from dataclasses import dataclass, field
 
-from tracker.errors import SinkError
 from tracker.sinks.addresses import Address
 from tracker.sinks.connection import Connection
+from tracker.sinks.listening import check_token_given, listen
 from tracker.sinks.newest import Newest
 from tracker.sinks.socket_sink import Ready, register
 
@@ -60,17 +59,13 @@ class Serving:
     def __init__(
         self, address: Address, *, option: str, token: str | None = None, max_clients: int = MAX_CLIENTS
     ) -> None:
-        if token is None and not address.is_loopback:
-            raise SinkError(
-                f"{option} {address.text} can be reached from other machines; "
-                "give --token TOKEN, or listen at 127.0.0.1"
-            )
+        check_token_given(address, token, option=option)
         self._token = None if token is None else token.encode()
         self._max_clients = max_clients
         self._clients: dict[socket.socket, _Client] = {}
         self._accept_from_s = 0.0
         self._full = False
-        self._listener = _listen(address, option)
+        self._listener = listen(address, option=option)
         self.listens_at: tuple[str, int] = self._listener.getsockname()[:2]
 
     @property
@@ -171,14 +166,3 @@ class Serving:
         register(selector, wanted)
         due = [client.known_by_s for client in self._clients.values() if client.connection is None]
         return min([*due, *([] if accepting else [self._accept_from_s])], default=float("inf"))
-
-
-def _listen(address: Address, option: str) -> socket.socket:
-    try:
-        listener = socket.create_server(address.place, family=address.family, backlog=64)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        reason = "another program listens there; choose another port" if taken else error.strerror
-        raise SinkError(f"{option}: cannot listen at {address.text}: {reason}") from error
-    listener.setblocking(False)
-    return listener

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from tracker.cameras import Camera, camera_from_json
 from tracker.errors import CameraError, RecordingError, UnknownNameError
@@ -28,7 +27,16 @@ from tracker.sinks.messages import (
     ManoMessage,
     State,
 )
-from tracker.sinks.wire_numbers import ROTATION_DECIMALS, array, known, nested, number, quaternion, rotation
+from tracker.sinks.wire_numbers import (
+    ROTATION_DECIMALS,
+    array,
+    known,
+    nested,
+    number,
+    plain,
+    quaternion,
+    rotation,
+)
 from tracker.skeletons import HAND21
 from tracker.structs import HandUsed, ManoParameters, StreamInfo, TrackedFrame, TrackedHand
 
@@ -56,8 +64,13 @@ def read_clock() -> Clock:
 
 
 def encode_header(info: StreamInfo, clock: Clock, layout: Layout = NATIVE) -> bytes:
-    """The header message of a stream that begins, its hands in ``layout``."""
-    message = HeaderMessage(
+    """The header's line of a stream that begins, its hands in ``layout``."""
+    return _ENCODER.encode(header_message(info, clock, layout))
+
+
+def header_message(info: StreamInfo, clock: Clock, layout: Layout = NATIVE) -> HeaderMessage:
+    """The header of a stream that begins: ready for JSON or MessagePack."""
+    return HeaderMessage(
         format=FORMAT,
         version=VERSION,
         source=_text(info.source),
@@ -70,7 +83,6 @@ def encode_header(info: StreamInfo, clock: Clock, layout: Layout = NATIVE) -> by
         hand=_hand_used_message(info.hand),
         skeleton=layout.skeleton.name,
     )
-    return _ENCODER.encode(message)
 
 
 def encode_frame(tracked: TrackedFrame, layout: Layout = NATIVE, camera: Camera | None = None) -> bytes:
@@ -247,14 +259,7 @@ def _mano(message: ManoMessage) -> ManoParameters:
     )
 
 
-def _plain(value: object) -> object:
-    """Numpy's own numbers as Python's, for the encoder."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"cannot encode {type(value).__name__}")
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+_ENCODER = msgspec.json.Encoder(enc_hook=plain)
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 _HEADER = msgspec.json.Decoder(HeaderMessage)
 _FRAME = msgspec.json.Decoder(FrameMessage)

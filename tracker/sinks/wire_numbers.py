@@ -61,3 +61,10 @@ def rotation(wxyz: Row | None) -> FloatArray:
     if values.shape != (4,) or not np.linalg.norm(values) > 1e-9:
         raise ValueError(f"wrist_rotation_wxyz {wxyz} is not a quaternion")
     return rotation_from_quaternion(values)
+
+
+def plain(value: object) -> object:
+    """Numpy's own numbers as Python's, for encoders."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot encode {type(value).__name__}")

@@ -1,0 +1,61 @@
+"""Our side of a connection: the library's, and what the server must know of it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ClassVar
+
+from websockets.asyncio.server import ServerConnection
+
+HEADERS_S = 5.0
+"""How long a peer may take to send a request."""
+MAX_MESSAGE_BYTES = 1 << 16
+
+
+class WebConnection(ServerConnection):
+    """Tells when everything that was written has left, and lets go of a peer that sends no request."""
+
+    granted = False
+    """Whether the request's headers showed the token, or there is none."""
+    on_room: Callable[[], None] | None = None
+    """Called soon after all that was written has left."""
+    open_connections: ClassVar["set[WebConnection]"]
+    """Where this one is kept while it is open."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A peer has connected."""
+        super().connection_made(transport)
+        self.open_connections.add(self)
+        self.loop.call_later(HEADERS_S, self._expect_request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone."""
+        self.open_connections.discard(self)
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is empty."""
+        super().resume_writing()
+        if self.on_room is not None:
+            self.loop.call_soon(self.on_room)
+
+    def take_messages_up_to(self, size_bytes: int) -> None:
+        """Close the connection when its peer sends a longer message; for use before the first."""
+        for name in (
+            "max_size",
+            "max_message_size",
+        ):  # the library's name for it, until its version 15 and since
+            setattr(self.protocol, name, size_bytes)
+
+    def _expect_request(self) -> None:
+        if self.request is None:
+            self.transport.abort()
+
+
+def connections_in(open_connections: set[WebConnection]) -> type[WebConnection]:
+    """The connections of one server, which are in ``open_connections`` while they are open."""
+
+    class OwnConnection(WebConnection):
+        pass
+
+    OwnConnection.open_connections = open_connections
+    return OwnConnection
