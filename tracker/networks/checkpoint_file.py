@@ -76,7 +76,9 @@ _STAND_INS: dict[tuple[str, str], type[Inert]] = {
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors under ``state_dict``, by name; they read the file when they are used.
+    """The tensors under ``state_dict``, or of a file of nothing but tensors, by name.
+
+    They read the file when they are used.
 
     Raises:
         WeightsError: the file is missing, damaged, hostile, or no checkpoint.
@@ -98,7 +100,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> dict[str, Tensor]:
     root = pickles[0].removesuffix("data.pkl")
     with archive.open(entries[pickles[0]]) as file:
         held = InertUnpickler(file, resolve=_resolve, source=str(path)).read()
-    state = held.get("state_dict") if isinstance(held, dict) else None
+    state = held.get("state_dict", held if _holds_tensors(held) else None) if isinstance(held, dict) else None
     if not isinstance(state, dict):
         raise WeightsError(f"{path} is a PyTorch file but no Lightning checkpoint: it has no state_dict")
     numbers = torch.from_numpy(
@@ -108,9 +110,14 @@ def _read(path: Path, archive: zipfile.ZipFile) -> dict[str, Tensor]:
     try:
         return {str(name): _tensor(stored, blocks) for name, stored in state.items()}
     except WeightsError as error:
-        raise WeightsError(f"{path} is damaged or no checkpoint of HaMeR: {error}") from error
+        raise WeightsError(f"{path} is damaged or no checkpoint that this program reads: {error}") from error
     except Exception as error:  # what a damaged file says of its tensors can fail in any way
         raise damaged(str(path), error) from error
+
+
+def _holds_tensors(held: dict[Any, Any]) -> bool:
+    """Whether a file is a state dict itself."""
+    return bool(held) and all(isinstance(value, StoredTensor | StoredParameter) for value in held.values())
 
 
 class _Blocks:

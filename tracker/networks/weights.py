@@ -69,8 +69,8 @@ def depth_of(names: Iterable[str], source: str) -> int:
     return depth
 
 
-def check_shapes(found: Mapping[str, Tensor], wanted: Shapes, source: str) -> None:
-    """Compare names and shapes.
+def check_shapes(found: Mapping[str, Tensor], wanted: Shapes, source: str, *, network: str = "HaMeR") -> None:
+    """Compare names and shapes with those of a network.
 
     Raises:
         WeightsError: tensors are missing, unknown or of another shape; names them.
@@ -91,7 +91,7 @@ def check_shapes(found: Mapping[str, Tensor], wanted: Shapes, source: str) -> No
         for more in [len(names) > _NAMES_SHOWN]
     ]
     if faults:
-        raise WeightsError(f"{source} does not hold HaMeR: it {'; it '.join(faults)}")
+        raise WeightsError(f"{source} does not hold {network}: it {'; it '.join(faults)}")
 
 
 def official_shapes(vit: VitConfig) -> dict[str, tuple[int, ...]]:
