@@ -16,7 +16,7 @@ from tracker.hand_store import MeasuredHand
 from tracker.joints import FINGER_MCPS, FloatArray, Side
 from tracker.kinematic_fit import FitConfig
 from tracker.kinematic_hand import KinematicPose, joints
-from tracker.placement import SeenHand, fit_hands
+from tracker.placement.kinematic import SeenHand, fit_hands
 from tracker.rotations import rotation_from_vector
 from tracker.structs import HandEstimate
 from tracker.temporal.bones import LANDMARK_SPAN, BonesConfig

@@ -12,7 +12,8 @@ from seen_hands import CAMERA, detection_of, estimate_of, hand_on_ray
 from tracker.cameras import Camera
 from tracker.errors import PlacementError
 from tracker.joints import FloatArray, Side, camera_from_wrist
-from tracker.placement import closest_to_rays, place_hand, place_hands
+from tracker.placement import place_hand, place_hands
+from tracker.placement.closed_form import closest_to_rays
 from tracker.structs import HandEstimate, ObservedHand
 
 every_lens = pytest.mark.parametrize("camera", LENSES.values(), ids=LENSES.keys())

@@ -1,6 +1,6 @@
 """The backend hamer between a true hand and the camera: boxes, mirrors, axes, MANO, and early starts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,19 @@ from tracker.joints import WRIST, FloatArray, Side
 from tracker.mano_numpy import ManoModel, mano_from_arrays
 from tracker.pipeline import HandTracker, with_placed_mano
 from tracker.placement import place_hand
+from tracker.placement.align import place_aligned
+from tracker.placement.weak import place_weakly
 from tracker.pose.hamer import HamerBackend, HamerOptions, crop_box, load_hamer_backend, projected
 from tracker.rotations import rotation_from_vector, vector_from_rotation
-from tracker.structs import ExpectedRegion, Frame, HandDetection, ManoParameters, ObservedHand
+from tracker.structs import (
+    ExpectedRegion,
+    Frame,
+    HandDetection,
+    HandEstimate,
+    HandPose,
+    ManoParameters,
+    ObservedHand,
+)
 
 pytest.importorskip("torch")
 
@@ -154,7 +164,54 @@ def test_the_camera_is_the_published_weak_perspective_one(mano: ManoModel) -> No
     np.testing.assert_allclose(projected(reading), 128 * (1 + weak), atol=0.5)
 
 
+@every_side
+def test_weak_placement_is_the_published_formula_with_the_true_focal_length(
+    mano: ManoModel, side: Side
+) -> None:
+    """As HaMeR's demo brings its crop's camera to the whole picture, less its made-up focal length.
+
+    Its (W/2, H/2) is the lens's principal point, its mirror of left hands the crop's.
+    """
+    reader = PerfectReader(mano)
+    (estimate,) = HamerBackend(reader, crop="affine").estimate(frame_at(0.0, camera=CAMERA), [observed(side)])
+    box = crop_box(observed(side).detection.estimate.joints_px)
+    scale, x, y = reader.reading.camera
+    x, joints_m = (
+        (-x, reader.reading.joints_m @ MIRROR) if side is Side.LEFT else (x, reader.reading.joints_m)
+    )
+    per_metre = 2 / (box.size_px * scale)
+    offset_px = box.center_px - (CAMERA.cx, CAMERA.cy)
+    depth_m = 0.5 * (CAMERA.fx + CAMERA.fy) * per_metre
+    published = joints_m + np.array([x + per_metre * offset_px[0], y + per_metre * offset_px[1], depth_m])
+    pose = place_weakly(estimate, CAMERA)
+    np.testing.assert_allclose(pose.joints_in_camera_m, published, atol=1e-12)
+
+
+@every_side
+def test_weak_placement_in_a_turned_camera_is_that_cameras_own(mano: ManoModel, side: Side) -> None:
+    """There the hand is straight ahead, so weak perspective is wrong by its depth alone."""
+    reader = PerfectReader(mano)
+    (estimate,) = HamerBackend(reader).estimate(frame_at(0.0, camera=CAMERA), [observed(side)])
+    joints_m = place_weakly(estimate, CAMERA).joints_in_camera_m
+    np.testing.assert_allclose(joints_m - joints_m[WRIST], estimate.joints_from_wrist_m, atol=1e-12)
+    off_px = np.linalg.norm(CAMERA.project(joints_m) - estimate.joints_px, axis=1)
+    assert off_px.max() < 0.25 * np.ptp(estimate.joints_px, axis=0).max()
+
+
 # MANO where the hand is published.
+
+
+@every_side
+@every_kind
+@pytest.mark.parametrize("place", [place_hand, place_weakly, place_aligned])
+def test_the_model_is_turned_with_the_joints_however_they_are_placed(
+    mano: ManoModel, side: Side, kind: CropKind, place: Callable[[HandEstimate, Camera], HandPose]
+) -> None:
+    backend = HamerBackend(PerfectReader(mano), crop=kind)
+    (estimate,) = backend.estimate(frame_at(0.0, camera=CAMERA), [observed(side)])
+    pose = with_placed_mano(place(estimate, CAMERA))
+    assert pose.mano is not None
+    np.testing.assert_allclose(model_joints(mano, pose.mano), pose.joints_in_camera_m, atol=1e-6)
 
 
 @every_side

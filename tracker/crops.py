@@ -42,6 +42,15 @@ class Crop(Protocol):
         ...
 
     @property
+    def camera_from_flat_crop(self) -> FloatArray:
+        """The same (3, 3) as publications have it: an affine crop's axes are not turned to its ray."""
+        ...
+
+    def weak_place(self, point: FloatArray, samples_per_m: float) -> FloatArray:
+        """Where (3,) in the camera frame weak perspective has what is seen there (2,) and this large."""
+        ...
+
+    @property
     def homography(self) -> FloatArray | None:
         """(3, 3) that takes every sample's crop point (u, v, 1) to its pixel; None where none does."""
         ...
@@ -66,6 +75,17 @@ class AffineCrop:
         if not np.isfinite(ray).all():
             return _turn(self.box.rotation_rad)
         return rotation_between(_OPTICAL_AXIS, ray) @ _turn(self.box.rotation_rad)
+
+    @property
+    def camera_from_flat_crop(self) -> FloatArray:
+        """The box's turn (3, 3) alone."""
+        return _turn(self.box.rotation_rad)
+
+    def weak_place(self, point: FloatArray, samples_per_m: float) -> FloatArray:
+        """Where (3,) a pinhole of the lens's focal length has it: ((x - cx) / s, (y - cy) / s, f / s)."""
+        pixels_per_m = samples_per_m * self.box.size_px / self.samples
+        x, y = self.image_from_crop(point) - (self.camera.cx, self.camera.cy)
+        return np.array([x, y, 0.5 * (self.camera.fx + self.camera.fy)]) / pixels_per_m
 
     @property
     def homography(self) -> FloatArray:
@@ -104,6 +124,16 @@ class VirtualCrop:
         self.camera_from_crop: FloatArray = np.stack([cross(y, center), y, center], axis=-1)
         # Focal length in samples: one step in the picture, as an angle, is step/size of the crop.
         self.focal = samples * (step_px / box.size_px) * along / across
+
+    @property
+    def camera_from_flat_crop(self) -> FloatArray:
+        """The turned camera's own axes (3, 3): it sees the hand straight ahead."""
+        return self.camera_from_crop
+
+    def weak_place(self, point: FloatArray, samples_per_m: float) -> FloatArray:
+        """Where (3,) the turned camera has it."""
+        x, y = point - self.samples / 2
+        return np.asarray(self.camera_from_crop @ np.array([x, y, self.focal]) / samples_per_m)
 
     @cached_property
     def homography(self) -> FloatArray | None:

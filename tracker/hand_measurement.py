@@ -23,7 +23,7 @@ from tracker.hand_shape import ADULT_SIZE_SD, HandShape
 from tracker.hand_store import MeasuredHand
 from tracker.joints import FINGER_MCPS, FINGERS, WRIST, FloatArray
 from tracker.kinematic_fit import FitConfig
-from tracker.placement import SeenHand, fit_hands
+from tracker.placement.kinematic import SeenHand, fit_hands
 from tracker.structs import HandEstimate
 from tracker.temporal.bones import LANDMARK_SPAN, MEAN_MEASURES, BonesConfig, measured
 

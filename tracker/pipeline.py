@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from tracker.detect import Detector, DetectorConfig, load_detector
 from tracker.errors import UsageError
-from tracker.placement import place_hands
+from tracker.placement import find_placement
 from tracker.pose import PoseBackend, PreparesFrames, StartsEarly, load_pose_backend
 from tracker.pose.hamer import HamerOptions
 from tracker.structs import Frame, HandPose, TrackedFrame, TrackedHand
@@ -22,6 +22,8 @@ class TrackerConfig:
     """Pose backend: what reads a hand's joints from its crop."""
     hamer: HamerOptions = field(default_factory=HamerOptions)
     """For the backend hamer."""
+    placement: str = "ray"
+    """How estimates become hands in metres; ``weak`` and ``align`` are for comparison."""
     lead_s: float = 0.0
     """Give hands for this much later than the frame, damped and capped at 0.05."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -35,7 +37,7 @@ class HandTracker:
 
     Raises:
         UsageError: the lead time is negative.
-        UnknownNameError: no such backend.
+        UnknownNameError: no such backend or placement.
         MissingDependencyError: the backend or the light networks need a package that is not installed.
     """
 
@@ -50,6 +52,7 @@ class HandTracker:
         if not self.config.lead_s >= 0:
             raise UsageError(f"the lead time is {self.config.lead_s} s; it cannot be negative")
         self._lead_s = min(self.config.lead_s, MAX_LEAD_S)
+        self._place = find_placement(self.config.placement)
         self._backend = backend or load_pose_backend(self.config.backend, hamer=self.config.hamer)
         self._detector = detector or load_detector(self.config.detector)
         self._tracks = Tracks(self.config.tracks, max_hands=self.config.detector.max_hands)
@@ -78,7 +81,7 @@ class HandTracker:
             estimates = self._backend.estimate(frame, observed)
             observed = self._tracks.sized(observed, estimates)
         with timer.stage("placement"):
-            poses = place_hands(estimates, observed, frame.camera)
+            poses = self._place(estimates, observed, frame.camera)
         with timer.stage("temporal"):
             hands = self._tracks.update(observed, poses, frame.capture_time_s)
             published = publish(frame, hands, self._lead_s)

@@ -6,7 +6,7 @@ value; a stage that wants to change one copies it.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,19 @@ class ManoParameters:
         _check_shape("betas", self.betas, 10)
         _check_shape("translation_m", self.translation_m, 3)
 
+    def turned(self, rotation: FloatArray, middle_from_wrist_m: FloatArray) -> "ManoParameters":
+        """The parameters of a hand turned by ``rotation`` (3, 3) of the camera's axes, not yet published.
+
+        MANO's wrist stays where its root turns, so its mean joint, at (3,) from there, goes around it. With M
+        the mirror of a left hand, R M G = M (M R M) G.
+        """
+        mirror = np.array([-1.0 if self.mirrored else 1.0, 1.0, 1.0])
+        return replace(
+            self,
+            global_orient=(mirror[:, None] * rotation * mirror) @ self.global_orient,
+            translation_m=self.translation_m + middle_from_wrist_m - rotation @ middle_from_wrist_m,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class HandEstimate:
@@ -94,11 +107,16 @@ class HandEstimate:
     joint_scores: FloatArray
     """(21,) in [0, 1]"""
     mano: ManoParameters | None = None
+    weak_joints_m: FloatArray | None = None
+    """(21, 3) in the camera frame, where the network's own weak-perspective camera has them, without a turn
+    to their ray; None of a network without such a camera."""
 
     def __post_init__(self) -> None:
         _check_shape("joints_px", self.joints_px, NUM_JOINTS, 2)
         _check_shape("joints_from_wrist_m", self.joints_from_wrist_m, NUM_JOINTS, 3)
         _check_shape("joint_scores", self.joint_scores, NUM_JOINTS)
+        if self.weak_joints_m is not None:
+            _check_shape("weak_joints_m", self.weak_joints_m, NUM_JOINTS, 3)
 
 
 @dataclass(frozen=True, eq=False)

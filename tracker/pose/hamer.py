@@ -200,6 +200,9 @@ def hand_estimate(reading: "HandReading", crop: Crop, side: Side, score: float) 
     joints_m = (reading.joints_m * flip) @ camera_from_crop.T
     from_wrist_m = joints_m - joints_m[WRIST]
     seen = projected(reading)
+    samples_per_m, middle = weak_camera(reading, side)
+    weak_joints_m = (reading.joints_m * flip) @ crop.camera_from_flat_crop.T
+    weak_joints_m += crop.weak_place(middle, samples_per_m)
     if side is Side.LEFT:
         seen = np.array([CROP_SAMPLES, 0.0]) + seen * (-1.0, 1.0)
     # MANO's wrist joint is where its root turns, so it stays; the model's mean joint is brought to zero.
@@ -216,6 +219,7 @@ def hand_estimate(reading: "HandReading", crop: Crop, side: Side, score: float) 
             translation_m=-model_mean_m,
             mirrored=side is Side.LEFT,
         ),
+        weak_joints_m=weak_joints_m,
     )
 
 
@@ -225,6 +229,17 @@ def projected(reading: "HandReading") -> FloatArray:
     depth = 2.0 * FOCAL_SAMPLES / (CROP_SAMPLES * max(float(scale), 1e-6))
     placed = reading.joints_m + np.array([x, y, depth])
     return np.asarray(FOCAL_SAMPLES * placed[:, :2] / placed[:, 2:] + CROP_SAMPLES / 2)
+
+
+def weak_camera(reading: "HandReading", side: Side) -> tuple[float, FloatArray]:
+    """Samples a metre, and the crop point (2,) of MANO's origin, by HaMeR's scaled orthographic camera.
+
+    With (s, x, y) its camera a joint J is seen at 128 (1 + s (J + (x, y))), a left hand's mirrored.
+    """
+    scale, x, y = reading.camera
+    samples_per_m = CROP_SAMPLES / 2 * max(float(scale), 1e-6)
+    middle = np.array([-x if side is Side.LEFT else x, y])
+    return samples_per_m, CROP_SAMPLES / 2 + samples_per_m * middle
 
 
 def load_hamer_backend(options: HamerOptions) -> HamerBackend:

@@ -1,24 +1,18 @@
-"""Place hands in the camera frame: estimates and the true lens in, hands in metres out.
+"""Place hands whose bones are known as kinematic hands (``kinematic_fit.py``), all of a frame at once.
 
-A network gives joints J_i about the wrist in camera axes, and where they are seen, which the lens turns into
-unit rays d_i. The wrist t is where the joints lie closest to their rays, in closed form:
-
-    sum_i w_i (I - d_i d_i^T) (J_i + t) = 0,
-
-a linear system of 3 unknowns, solved again with weights lowered for joints far from their rays. Hands whose
-bones are known are then fitted as kinematic hands (``kinematic_fit.py``), all of a frame at once.
+A fit goes on from a prediction or from the closed form; where it is stuck, all of it or in a finger, it is
+tried again from the network's pose. A hand that does not bend as it was read keeps the closed form.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from tracker.cameras import Camera
 from tracker.errors import PlacementError
-from tracker.hand_shape import ADULT_SIZE_SD, HandShape, mirror_sign
-from tracker.joints import FINGER_MCPS, FINGERS, NUM_JOINTS, WRIST, FloatArray, camera_from_wrist
+from tracker.hand_shape import HandShape, mirror_sign
+from tracker.joints import FINGERS, NUM_JOINTS, FloatArray, camera_from_wrist
 from tracker.kinematic_fit import Evidence, Fit, FitConfig, PoseArrays, Pull, fit
 from tracker.kinematic_hand import (
     ANGLE_LOWER_RAD,
@@ -28,17 +22,18 @@ from tracker.kinematic_hand import (
     joints,
     pose_from_joints,
 )
-from tracker.structs import HandEstimate, HandPose, ObservedHand
+from tracker.placement.closed_form import (
+    PALM,
+    BoolArray,
+    closest_to_rays,
+    place_hand,
+    ray_offsets,
+    rays_in_view,
+    weighted_rms,
+)
+from tracker.structs import HandEstimate, HandPose
 
-BoolArray = npt.NDArray[np.bool_]
-
-_PALM = [WRIST, *FINGER_MCPS]
 _TIPS = [chain[-1] for chain in FINGERS.values()]
-MIN_JOINTS_IN_VIEW = 6
-REWEIGHTINGS = 2
-HUBER_SCALE = 1.5
-"""Joints farther from their rays than this many median distances weigh less."""
-JOINT_NOISE_FLOOR_M = 0.002
 RESTART_M = 0.010
 """A fit from a prediction whose joints lie farther than this from their rays, in the mean, is tried again
 from the network's pose."""
@@ -60,41 +55,6 @@ THUMB_TRUST = 0.5
 JOINT_TRUST = np.where(np.isin(np.arange(NUM_JOINTS), FINGERS["thumb"]), THUMB_TRUST, 1.0)
 MAX_MISFIT_M = 0.012
 """A hand whose joints lie farther than this from their rays was misread: of the other side, or no hand."""
-
-
-def place_hands(
-    estimates: Sequence[HandEstimate],
-    observed: Sequence[ObservedHand],
-    camera: Camera,
-    config: FitConfig | None = None,
-) -> tuple[HandPose | None, ...]:
-    """Place each estimate in the camera frame; None for a hand that cannot be placed.
-
-    Hands whose bones are known come out as kinematic hands, others as the network read them.
-    """
-    poses: list[HandPose | None] = [None] * len(estimates)
-    to_fit: list[tuple[int, SeenHand]] = []
-    for index, (estimate, hand) in enumerate(zip(estimates, observed, strict=True)):
-        try:
-            if hand.shape is None:
-                poses[index] = place_hand(estimate, camera, hand_scale=hand.hand_scale)
-            else:
-                seen = SeenHand.of(
-                    estimate,
-                    hand.shape,
-                    hand.predicted,
-                    camera,
-                    predicted_over_s=hand.predicted_over_s,
-                    may_recover_fingers=hand.may_recover_fingers,
-                )
-                to_fit.append((index, seen))
-        except PlacementError:
-            continue
-    if to_fit:
-        fitted = fit_hands([hand for _, hand in to_fit], camera, config or FitConfig())
-        for (index, _), pose in zip(to_fit, fitted, strict=True):
-            poses[index] = pose
-    return tuple(poses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,8 +218,8 @@ def fitted_pose(hand: SeenHand, fitted: Fit, index: int, camera: Camera) -> Hand
     """The placed hand from one of several fitted ones."""
     joints_m, weights = fitted.joints_m[index], fitted.weights[index]
     wrists_m, rotations, angles_rad = fitted.pose
-    palm_slope = fitted.jacobian[index].reshape(NUM_JOINTS, 3, -1)[_PALM].mean(axis=0)
-    center = joints_m[_PALM].mean(axis=0)
+    palm_slope = fitted.jacobian[index].reshape(NUM_JOINTS, 3, -1)[PALM].mean(axis=0)
+    center = joints_m[PALM].mean(axis=0)
     covariance = palm_slope @ fitted.covariance[index] @ palm_slope.T
     covariance += hand.shape.size_sd**2 * np.outer(center, center)
     return HandPose(
@@ -274,106 +234,3 @@ def fitted_pose(hand: SeenHand, fitted: Fit, index: int, camera: Camera) -> Hand
         kinematics=KinematicPose(wrists_m[index], rotations[index], angles_rad[index]),
         shape=hand.shape,
     )
-
-
-def place_hand(estimate: HandEstimate, camera: Camera, *, hand_scale: float = 1.0) -> HandPose:
-    """Move a wrist-relative hand to where its joints lie on the rays through ``joints_px``.
-
-    Args:
-        estimate: the hand to place.
-        camera: the lens its pixels were seen through.
-        hand_scale: factor on the estimate's bone lengths.
-
-    Raises:
-        PlacementError: fewer than 6 joints have a ray, none counts, or the rays meet behind the camera.
-    """
-    rays, in_view = rays_in_view(estimate, camera)
-    relative_m = estimate.joints_from_wrist_m * hand_scale
-    weights = estimate.joint_scores[in_view]
-    wrist_m, weights, information = closest_to_rays(relative_m[in_view], rays[in_view], weights)
-    joints_m = relative_m + wrist_m
-    if not np.isfinite(joints_m).all() or ((joints_m[in_view] * rays[in_view]).sum(-1) <= 0).any():
-        raise PlacementError("the joints' rays meet behind the camera")
-    offsets = ray_offsets(joints_m[in_view], rays[in_view])
-    errors_px = camera.project(joints_m[in_view]) - estimate.joints_px[in_view]
-    return HandPose(
-        side=estimate.side,
-        joints_in_camera_m=joints_m,
-        camera_from_wrist=camera_from_wrist(joints_m, estimate.side),
-        covariance_m2=position_covariance(joints_m, offsets, weights, information),
-        reprojection_error_px=weighted_rms(errors_px, weights),
-        observed_px=estimate.joints_px,
-        joint_scores=estimate.joint_scores,
-        mano=estimate.mano,
-    )
-
-
-def rays_in_view(estimate: HandEstimate, camera: Camera) -> tuple[FloatArray, BoolArray]:
-    """Unit rays (21, 3) through the joints, NaN where there is none, and which joints (21,) have one.
-
-    Raises:
-        PlacementError: fewer than 6 joints have a ray, or none that has counts.
-    """
-    rays = camera.unproject(estimate.joints_px)
-    in_view = np.isfinite(rays[:, 2])
-    if in_view.sum() < MIN_JOINTS_IN_VIEW:
-        raise PlacementError(f"only {in_view.sum()} joints have a ray; {MIN_JOINTS_IN_VIEW} are needed")
-    if not estimate.joint_scores[in_view].sum() > 0:
-        raise PlacementError("the scores of all joints in view are zero")
-    return rays, in_view
-
-
-def closest_to_rays(
-    relative_m: FloatArray, rays: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The shift (3,) that brings points (N, 3) closest to unit rays (N, 3) from the origin.
-
-    Returns the shift, the weights (N,) after robust re-weighting, and the information matrix
-    (3, 3), the weighted sum of I - d d^T.
-    """
-    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
-    pulled = (across @ relative_m[:, :, None])[:, :, 0]
-    robust = weights
-    for iteration in range(REWEIGHTINGS + 1):
-        information = (robust @ across.reshape(-1, 9)).reshape(3, 3)
-        # Rays that are all but parallel leave the range open; a trace of damping keeps the solve finite.
-        information += 1e-9 * np.trace(information) * np.eye(3)
-        shift: FloatArray = np.asarray(np.linalg.solve(information, -(robust @ pulled)), dtype=np.float64)
-        if iteration < REWEIGHTINGS:
-            robust = weights * huber_weights(ray_offsets(relative_m + shift, rays))
-    return shift, robust, information
-
-
-def ray_offsets(points_m: FloatArray, rays: FloatArray) -> FloatArray:
-    """Distances (..., N) in metres of points (..., N, 3) from their unit rays (..., N, 3)."""
-    along = (points_m * rays).sum(axis=-1, keepdims=True)
-    offsets = points_m - along * rays
-    return np.asarray(np.sqrt((offsets * offsets).sum(axis=-1)))
-
-
-def huber_weights(residuals: FloatArray) -> FloatArray:
-    """Huber's weights (N,) of residuals (N,), the threshold a multiple of their (upper) median."""
-    median = float(np.partition(residuals, len(residuals) // 2)[len(residuals) // 2])
-    threshold = HUBER_SCALE * max(median, 1e-9)
-    return np.minimum(1.0, threshold / np.maximum(residuals, 1e-12))
-
-
-def position_covariance(
-    joints_m: FloatArray, offsets_m: FloatArray, weights: FloatArray, information: FloatArray
-) -> FloatArray:
-    """Covariance (3, 3) in m^2 of a placed hand (21, 3).
-
-    Two independent parts: the rays' noise, seen in the joints' ``offsets_m`` (N,) from them, carried through
-    the linear solve; and the unknown hand size, which moves the hand along its ray and nowhere else.
-    """
-    center = joints_m[_PALM].mean(axis=0)
-    freedom = max(2 * len(offsets_m) - 3, 1)
-    variance = float((weights * offsets_m**2).sum()) / freedom + JOINT_NOISE_FLOOR_M**2
-    return variance * np.linalg.inv(information) + ADULT_SIZE_SD**2 * np.outer(center, center)
-
-
-def weighted_rms(errors_px: FloatArray, weights: FloatArray) -> float:
-    """Root of the weighted mean square length of errors (N, 2), leaving out joints without an image."""
-    squares = (errors_px**2).sum(axis=-1)
-    weights = np.where(np.isfinite(squares), weights, 0.0)
-    return float(np.sqrt((weights * np.nan_to_num(squares)).sum() / max(float(weights.sum()), 1e-12)))
