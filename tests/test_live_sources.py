@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from small_videos import write_video
 
 from tracker.cameras import CameraChoice, pinhole_from_fov
-from tracker.errors import CameraError, SourceError, SourceFailedError
+from tracker.errors import CameraError, CameraMismatchError, SourceError, SourceFailedError
 from tracker.sources import open_source, webcam
 from tracker.sources.decoding import decode_pictures
 from tracker.sources.live_pictures import LivePictures
@@ -273,6 +275,96 @@ def test_an_http_stream_without_end_is_live_and_ends_with_its_sender(tmp_path):
     assert [frame.index for frame in frames] == list(range(30))
     times = [before_s, *(frame.capture_time_s for frame in frames), time.monotonic()]
     assert times == sorted(set(times))
+
+
+def mpeg_ts(
+    size: tuple[int, int],
+    *,
+    frames: int = 30,
+    group: int = 15,
+    first_number: int = 0x100,
+    program_number: int = 0x1000,
+) -> bytes:
+    """H.264 in MPEG-TS, a key frame every ``group`` frames."""
+    options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(group)}
+    with TemporaryDirectory() as folder:
+        return write_video(
+            Path(folder) / "clip.ts",
+            frames=frames,
+            codec="libx264",
+            size=size,
+            codec_options=options,
+            muxer_options={
+                "mpegts_start_pid": str(first_number),
+                "mpegts_pmt_start_pid": str(program_number),
+            },
+        ).read_bytes()
+
+
+@pytest.mark.parametrize("number", [0x100, 0x300], ids=["as before", "under another number"])
+def test_pictures_of_another_size_in_mid_stream_have_another_camera(number):
+    content = mpeg_ts((96, 64)) + mpeg_ts((64, 96), first_number=number)
+    with served(content, states_length=False) as url, closing(open_source(url)) as source:
+        frames = list(source)
+    assert [frame.index for frame in frames] == list(range(60))
+    sizes = [(frame.camera.width, frame.camera.height) for frame in frames]
+    assert sizes == [frame.image_rgb.shape[1::-1] for frame in frames]
+    assert set(sizes[:29]) == {(96, 64)} and set(sizes[31:]) == {(64, 96)}
+    assert len({id(frame.camera) for frame in frames}) == 2
+
+
+def test_another_aspect_in_mid_stream_ends_a_calibrated_source():
+    content = mpeg_ts((96, 64)) + mpeg_ts((64, 96))
+    with served(content, states_length=False) as url:
+        source = open_source(url, camera=pinhole_from_fov(192, 128, 65.0), reconnect=True)
+        with pytest.raises(CameraMismatchError, match=r"size changed.*another aspect"):
+            list(source)
+
+
+def test_a_stream_that_ends_with_other_streams_than_it_began_with_breaks_off():
+    """FFmpeg adds the new program's streams, of which PyAV's container does not know."""
+    content = mpeg_ts((96, 64)) + mpeg_ts((96, 64), first_number=0x300, program_number=0x1100)
+    with served(content, states_length=False) as url:
+        seen = []
+        with pytest.raises(SourceFailedError, match=r"broke off after .. frames: its streams changed"):
+            for frame in open_source(url):
+                seen.append(frame.index)
+    assert len(seen) == 30
+
+
+def test_a_stream_is_joined_in_the_middle_of_a_long_group_of_pictures():
+    """Nothing decodes until the next key frame, for more packets than a broken stream is forgiven."""
+    content = mpeg_ts((96, 64), frames=250, group=200)
+    start = len(content) // 20 // 188 * 188
+    with served(content[start:], states_length=False) as url, closing(open_source(url)) as source:
+        frames = list(source)
+    assert 40 <= len(frames) <= 50
+
+
+class WithSound:
+    """A container that goes on with sound alone after its first pictures."""
+
+    def __init__(self, container, pictures: int) -> None:
+        self._container, self._pictures = container, pictures
+        self.streams = (*container.streams, "sound")
+
+    def demux(self, streams) -> Iterator[object]:
+        assert tuple(streams) == self.streams
+        yield from itertools.islice(self._container.demux(video=0), self._pictures)
+        while True:
+            yield SimpleNamespace(stream="sound")
+
+
+def test_a_stream_that_goes_on_with_sound_alone_breaks_off():
+    container = open_generated()
+    sound = WithSound(container, 5)
+    seen = []
+    with pytest.raises(SourceFailedError, match="broke off after 5 frames: what came held no picture"):
+        for picture in decode_pictures(
+            sound, container.streams.video[0], "cam", quiet_s=2.0, clock=ticking(0.0, 0.1)
+        ):
+            seen.append(picture)
+    assert len(seen) == 5
 
 
 def test_a_stalled_stream_breaks_off_at_its_time_limit(tmp_path):

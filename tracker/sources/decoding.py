@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_DAMAGED_IN_A_ROW = 100
 """Packets that may fail to decode one after another before the source counts as broken."""
+KEY_FRAME_S = 12.0
+"""How long a stream may have no picture that decodes when it is joined: encoders' groups last up to 10 s."""
 STALLED_S = 5.0
 """How long a camera that does not block may have no picture."""
 POLL_INTERVAL_S = 0.002
@@ -130,7 +132,7 @@ def decode_pictures(
         container: read by nobody else meanwhile.
         stream: of ``container``.
         name: for messages.
-        quiet_s: how long other streams may come without this one; None for as long as they do.
+        quiet_s: for streams that are joined while they run: how long others may come without this one.
         wait: how to pass the time until a camera that never blocks has its next picture.
         clock: the monotonic clock.
 
@@ -138,22 +140,17 @@ def decode_pictures(
         SourceFailedError: the container broke off, or nothing decodes any more; all good pictures
             before came first.
     """
-    given = damaged = in_a_row = 0
+    given = 0
+    damage = _Damage(name, KEY_FRAME_S if quiet_s is not None else 0.0, clock)
     try:
         for packet in _read_packets(container, stream, quiet_s, wait, clock):
             try:
                 pictures = _decode(packet)
             except FFmpegError as error:
-                damaged, in_a_row = damaged + 1, in_a_row + 1
-                if damaged == 1:
-                    _log.warning("%s is damaged after %d frames; such parts are skipped", name, given)
-                if in_a_row >= MAX_DAMAGED_IN_A_ROW:
-                    raise SourceFailedError(
-                        f"{name} cannot be decoded after {given} frames: {reason(error)}"
-                    ) from None
+                damage.count(error, given)
                 continue
             for picture in pictures:
-                in_a_row = 0
+                damage.in_a_row = 0
                 given += 1
                 yield picture
     except (FFmpegError, OSError) as error:
@@ -161,8 +158,40 @@ def decode_pictures(
             given += 1
             yield picture
         raise SourceFailedError(f"{name} broke off after {given} frames: {reason(error)}") from None
-    if damaged:
-        _log.info("%s: %d damaged packets were skipped", name, damaged)
+    if damage.packets:
+        _log.info("%s: %d damaged packets were skipped", name, damage.packets)
+
+
+class _Damage:
+    """Counts packets that do not decode, says so once, and knows when there are too many.
+
+    Whoever joins a stream gets the middle of a group of pictures first, which is no damage: for ``joining_s``
+    nothing needs to decode.
+    """
+
+    def __init__(self, name: str, joining_s: float, clock: Callable[[], float]) -> None:
+        self.packets = self.in_a_row = 0
+        self._name = name
+        self._clock = clock
+        self._joined_by_s = clock() + joining_s
+        self._told = False
+
+    def count(self, error: FFmpegError, given: int) -> None:
+        """One more, after ``given`` pictures.
+
+        Raises:
+            SourceFailedError: too many, one after another.
+        """
+        self.packets, self.in_a_row = self.packets + 1, self.in_a_row + 1
+        if not given and self._clock() < self._joined_by_s:
+            return
+        if not self._told:
+            _log.warning("%s is damaged after %d frames; such parts are skipped", self._name, given)
+            self._told = True
+        if self.in_a_row >= MAX_DAMAGED_IN_A_ROW:
+            raise SourceFailedError(
+                f"{self._name} cannot be decoded after {given} frames: {reason(error)}"
+            ) from None
 
 
 def _read_packets(
@@ -175,6 +204,7 @@ def _read_packets(
     """The packets of ``stream``; in place of one that the container or driver spoilt, the error.
 
     Raises:
+        ConnectionError: the container got other streams, and ended.
         TimeoutError: only other streams came for ``quiet_s``.
     """
     # PyAV's own choice of one stream would loop over the others' packets for as long as they come.
@@ -186,6 +216,8 @@ def _read_packets(
             packet = next(packets, None)
         except InvalidDataError as error:
             yield error
+        except IndexError:  # PyAV's, at the end of a container that got more streams than it began with
+            raise ConnectionError("its streams changed") from None
         except BlockingIOError:  # macOS cameras say so until the next picture is there
             if waited_s > STALLED_S:
                 raise

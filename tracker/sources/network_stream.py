@@ -155,7 +155,8 @@ def stream_options(url: str) -> dict[str, str]:
     """FFmpeg's options that open ``url`` quickly and lose no picture.
 
     Without ``fpsprobesize`` FFmpeg collects 20 pictures to measure their rate, which then come in one
-    burst. Never ``fflags=nobuffer``: it throws away the first key frame, so nothing decodes until the next.
+    burst. With ``merge_pmt_versions`` an MPEG-TS sender may come back with its video under another number.
+    Never ``fflags=nobuffer``: it throws away the first key frame, so nothing decodes until the next.
     """
     options = {"probesize": "65536", "analyzeduration": "0", "fpsprobesize": "0"}
     match _protocol(url):
@@ -163,7 +164,7 @@ def stream_options(url: str) -> dict[str, str]:
             options["rtsp_transport"] = "tcp"
         case "udp" | "rtp":
             options["overrun_nonfatal"] = "1"
-    return options
+    return options | {"merge_pmt_versions": "1"}
 
 
 def _has_an_end(container: "InputContainer") -> bool:
