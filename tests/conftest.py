@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from egoexo4d_release import MadeRelease
     from official_files import OfficialFiles
 
 # A busy machine is no failure: properties have no time limit of their own.
@@ -35,3 +36,11 @@ def hamer_files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     files = OfficialFiles(shared, tmp_path_factory.mktemp("hamer"))
     yield files
     files.checkpoint.unlink()
+
+
+@pytest.fixture(scope="session")
+def made_release(tmp_path_factory: pytest.TempPathFactory) -> "MadeRelease":
+    """A small EgoExo4D release, raw and prepared; to be read only."""
+    from egoexo4d_release import MadeRelease
+
+    return MadeRelease.write(tmp_path_factory.mktemp("egoexo4d"))

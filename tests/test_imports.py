@@ -75,7 +75,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cli_tracking": {"tyro"},
     "cli_tools": {"tyro"},
     "progress": {"numpy", "tqdm"},
-    "research": {"numpy", "PIL", "tyro", "matplotlib"},
+    "research": {"numpy", "PIL", "av", "tyro", "matplotlib"},
 }
 PACKAGES = {
     "PIL": "pillow",

@@ -52,6 +52,19 @@ def read_entries(path: Path, *keys: str) -> list[dict[str, Any]]:
     return entries
 
 
+def read_json(path: Path) -> Any:
+    """A JSON file's content; NaN is allowed.
+
+    Raises:
+        UsageError: it cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot read {path}: {reason}") from error
+
+
 def joints(values: Any, dimensions: int, where: str) -> FloatArray:
     """(..., 21, dimensions) from nested lists or an array; null is NaN.
 

@@ -1,0 +1,110 @@
+"""FreiHAND and HInt as they are published: what their readers give, and what is wrong with a file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracker.errors import UsageError
+from tracker.joints import Side
+from tracker.research.ground_truth import find_clips
+from tracker.research.ground_truth.hint import open_subset
+from tracker.research.ground_truth.labelled import SIDES
+
+RIGHT, LEFT = SIDES.index(Side.RIGHT), SIDES.index(Side.LEFT)
+HANDS = np.random.default_rng(5).normal(0, 0.04, (3, 21, 3)) + np.array([0.0, 0.0, 0.7])
+MATRICES = [[[480.0 + k, 0, 112], [0, 480.0 + k, 110], [0, 0, 1]] for k in range(3)]
+
+
+def write_freihand(data: Path, **changes: Any) -> None:
+    stored = {"training_xyz": HANDS.tolist(), "training_K": MATRICES} | changes
+    for name, value in stored.items():
+        (data / f"{name}.json").write_text(json.dumps(value))
+    (data / "training" / "rgb").mkdir(parents=True)
+    for number in range(12):  # every hand four times
+        picture = np.full((224, 224, 3), number, np.uint8)
+        Image.fromarray(picture).save(data / "training" / "rgb" / f"{number:08d}.jpg")
+
+
+def test_freihand_shows_right_hands_in_their_own_cameras(tmp_path: Path) -> None:
+    write_freihand(tmp_path)
+    (clip,) = find_clips(tmp_path)
+    frames = list(clip.labelled_frames())
+    assert clip.name == "freihand_training" and len(frames) == 3 and clip.frame_rate_hz is None
+    np.testing.assert_array_equal([frame.joints_in_camera_m[RIGHT] for frame in frames], HANDS)
+    for frame, hand, matrix in zip(frames, HANDS, np.array(MATRICES), strict=True):
+        homogeneous = hand @ matrix.T
+        np.testing.assert_allclose(frame.joints_px[RIGHT], homogeneous[:, :2] / homogeneous[:, 2:], atol=1e-9)
+        assert not frame.valid_3d[LEFT].any() and not frame.valid_2d[LEFT].any()
+    assert [frame.frame.image_rgb[0, 0, 0] for frame in frames] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training_K": MATRICES[:2]}, "holds 3 hands; want as many matrices"),
+        ({"training_xyz": [hand[:20] for hand in HANDS.tolist()]}, "shape"),
+        ({"training_K": [np.eye(2).tolist()] * 3}, "no 3 x 3 matrix"),
+        ({"training_K": "none"}, "want as many matrices"),
+    ],
+)
+def test_damaged_freihand_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    write_freihand(tmp_path, **changes)
+    with pytest.raises(UsageError, match=message):
+        find_clips(tmp_path)
+
+
+def test_missing_pictures_of_freihand_are_counted(tmp_path: Path) -> None:
+    write_freihand(tmp_path)
+    (tmp_path / "training" / "rgb" / "00000001.jpg").unlink()
+    with pytest.raises(UsageError, match=r"1 of 3 pictures are missing, the first is .*00000001\.jpg"):
+        find_clips(tmp_path)
+
+
+def write_hint(data: Path, name: str = "ND_some_frame000012_l", **changes: Any) -> Path:
+    folder = data / "TEST_newdays_img"
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(folder / f"{name}.jpg")
+    marks = {"keypoints": [[k, 2 * k] for k in range(21)], "occlusion": [k % 2 for k in range(21)]}
+    entry = {"bbox": [[0, 0, 20, 40]]} | marks | changes
+    (folder / f"{name}.json").write_text(json.dumps([entry]))
+    return folder
+
+
+def test_hint_marks_the_side_its_name_says_in_the_picture_alone(tmp_path: Path) -> None:
+    write_hint(tmp_path)
+    folder = write_hint(tmp_path, "ND_some_frame000040_r")
+    (folder / "TEST_lonely_l.json").write_text("[]")  # an Ego4D picture that was not fetched
+    (clip,) = find_clips(tmp_path)
+    left, right = clip.labelled_frames()
+    np.testing.assert_array_equal(left.joints_px[LEFT], [[k, 2 * k] for k in range(21)])
+    assert left.valid_2d.any(axis=1).tolist() == [True, False] == right.valid_2d.any(axis=1).tolist()[::-1]
+    assert not left.valid_3d.any() and left.frame.camera.assumed
+    hidden = open_subset(folder).hidden
+    assert hidden[0, LEFT].tolist() == [k % 2 == 1 for k in range(21)] and not hidden[0, RIGHT].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("ND_some_frame000012", {}, "does not end in _l or _r"),
+        ("ND_some_l", {"keypoints": [[0, 0]] * 20}, "shape"),
+        ("ND_some_l", {"keypoints": None}, "shape"),
+        ("ND_some_l", {"occlusion": [0] * 20}, "21 words on occlusion"),
+    ],
+)
+def test_damaged_hint_is_named(tmp_path: Path, name: str, changes: dict[str, Any], message: str) -> None:
+    write_hint(tmp_path, name, **changes)
+    with pytest.raises(UsageError, match=message) as raised:
+        find_clips(tmp_path)
+    assert name in str(raised.value)
+
+
+def test_hint_without_its_pictures_is_refused(tmp_path: Path) -> None:
+    folder = write_hint(tmp_path)
+    next(iter(folder.glob("*.jpg"))).unlink()
+    with pytest.raises(UsageError, match="holds no pictures with marks"):
+        find_clips(tmp_path)

@@ -1,0 +1,200 @@
+"""EgoExo4D's hand pose benchmark: takes seen by Project Aria glasses, 30/s, most every third frame annotated.
+
+Prepared files lie as the public preparation writes them, in one folder::
+
+    annotation/{manual,auto}/ego_pose_gt_anno_{train,val,test}_public.json
+    image/undistorted/{train,val,test}/<take_name>/<frame, six digits>.jpg      landscape, 512 x 512
+    aria_calib_json/<take_name>.json                                            only to make the pictures
+
+A take is a clip at 10/s, turned upright, as trackers take it; its annotations, boxes and camera are also
+there as they are, in landscape.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from tracker.cameras import Pinhole
+from tracker.errors import UsageError
+from tracker.joints import NUM_JOINTS, FloatArray
+from tracker.research.ground_truth.egoexo4d_pictures import picture_path
+from tracker.research.ground_truth.egoexo4d_prepared import annotation_name, read_annotations
+from tracker.research.ground_truth.egoexo4d_release import (
+    nominal_camera,
+    pose_path,
+    read_poses,
+    read_takes,
+)
+from tracker.research.ground_truth.egoexo4d_values import (
+    ANNOTATED_RATE_HZ,
+    FRAME_RATE_HZ,
+    SIZE_PX,
+    AnnotatedFrame,
+    GivenHands,
+    Tally,
+)
+from tracker.research.ground_truth.files import read_picture
+from tracker.research.ground_truth.labelled import SIDES, LabelledClip
+from tracker.research.ground_truth.quarter_turn import QuarterTurn
+from tracker.structs import Frame
+
+SOURCE = "EgoExo4D"
+TURN = QuarterTurn(SIZE_PX, SIZE_PX)
+SPLITS = ("train", "val", "test")
+KINDS = ("manual", "auto")
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTake:
+    """One take's annotated frames with the camera of their pictures."""
+
+    uid: str
+    name: str
+    frames: tuple[AnnotatedFrame, ...]
+    """In the order of their numbers."""
+    camera: Pinhole
+    """Of the landscape pictures."""
+    pictures: tuple[Path, ...]
+    """One for each frame, there or not."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def given(self, index: int) -> GivenHands:
+        """The boxes of a frame's hands, in the upright picture."""
+        return GivenHands(self.frames[index].boxes_px()).upright(TURN)
+
+    def read_upright(self, index: int) -> Frame:
+        """One frame as a tracker takes it: upright, with the upright camera.
+
+        Raises:
+            UsageError: the picture is missing, damaged or of another size than 512 x 512.
+        """
+        frame = self.frames[index]
+        image = read_picture(self.pictures[index], self.camera)
+        return TURN.frame_upright(Frame(index, frame.frame_number / FRAME_RATE_HZ, image, self.camera))
+
+    def only(self, indices: Sequence[int]) -> "PreparedTake":
+        """The take with some of its frames."""
+        return PreparedTake(
+            self.uid,
+            self.name,
+            tuple(self.frames[index] for index in indices),
+            self.camera,
+            tuple(self.pictures[index] for index in indices),
+        )
+
+
+def annotation_path(prepared: Path, split: str, kind: str = "manual") -> Path:
+    """Where a split's prepared annotations are."""
+    return prepared / "annotation" / kind / annotation_name(split)
+
+
+def open_takes(
+    prepared: Path, annotations: Path, split: str, *, release: Path | None = None, tally: Tally | None = None
+) -> list[PreparedTake]:
+    """The takes of an annotation file.
+
+    Args:
+        prepared: the folder of pictures.
+        annotations: the prepared file.
+        split: whose folder the pictures are in.
+        release: where the takes' own intrinsics are; without it the pinhole that every picture is made for.
+        tally: gets takes that have no usable camera pose; they are left out.
+
+    Raises:
+        UsageError: a file cannot be read or is something else.
+    """
+    by_take: dict[str, list[AnnotatedFrame]] = {}
+    for frame in read_annotations(annotations):
+        by_take.setdefault(frame.take_uid, []).append(frame)
+    aria = {uid: take.aria for uid, take in read_takes(release).items()} if release is not None else {}
+    takes = []
+    for uid, frames in by_take.items():
+        try:
+            camera = nominal_camera() if release is None else _own_camera(release, split, uid, aria.get(uid))
+        except UsageError as error:
+            if tally is None:
+                raise
+            tally.add("takes left out", str(error))
+            continue
+        pictures = tuple(picture_path(prepared, split, frame) for frame in frames)
+        takes.append(PreparedTake(uid, frames[0].take_name, tuple(frames), camera, pictures))
+    return takes
+
+
+def _own_camera(release: Path, split: str, take_uid: str, aria: str | None) -> Pinhole:
+    path = pose_path(release, split, take_uid)
+    if path is None or aria is None:
+        raise UsageError(f"take {take_uid} has no camera pose")
+    return read_poses(path, aria).camera
+
+
+def with_pictures(takes: Sequence[PreparedTake], tally: Tally) -> list[PreparedTake]:
+    """The takes without the frames whose picture is missing, which the public tools leave out too."""
+    kept = []
+    for take in takes:
+        there = [index for index, path in enumerate(take.pictures) if path.is_file()]
+        for index in sorted(set(range(len(take))) - set(there)):
+            tally.add("frames without a picture", take.frames[index].where)
+        if there:
+            kept.append(take.only(there))
+    return kept
+
+
+def labelled_clip(take: PreparedTake) -> LabelledClip:
+    """A take as a clip: upright pictures and answers."""
+    frames = take.frames
+    in_camera_m = np.full((len(frames), 2, NUM_JOINTS, 3), np.nan)
+    marked_px = np.full((len(frames), 2, NUM_JOINTS, 2), np.nan)
+    for row, frame in enumerate(frames):
+        for column, side in enumerate(SIDES):
+            if side in frame.hands:
+                in_camera_m[row, column] = frame.hands[side].joints_in_camera_m
+                marked_px[row, column] = frame.hands[side].joints_px
+    return LabelledClip(
+        name=take.name,
+        source=SOURCE,
+        joints_in_camera_m=TURN.points_upright(in_camera_m),
+        joints_px=TURN.pixels_upright(marked_px),
+        cameras=(TURN.camera_upright(take.camera),) * len(frames),
+        read_frames=partial(_upright_frames, take),
+        frame_rate_hz=ANNOTATED_RATE_HZ,
+        complete=False,  # hands with too few valid joints are not annotated
+    )
+
+
+def _upright_frames(take: PreparedTake) -> Iterator[Frame]:
+    return (take.read_upright(index) for index in range(len(take)))
+
+
+def boxes_of(takes: Sequence[PreparedTake]) -> FloatArray:
+    """(N, 2, 4) boxes of all frames of all takes, in landscape; NaN where there is no hand."""
+    return np.array([frame.boxes_px() for take in takes for frame in take.frames])
+
+
+def holds(data: Path) -> bool:
+    """Whether a folder is one of prepared files."""
+    return any(annotation_path(data, split, kind).is_file() for split in SPLITS for kind in KINDS)
+
+
+def open_clips(data: Path) -> list[LabelledClip]:
+    """The takes of the validation files, as ``evaluate`` takes them; without those, of the training files.
+
+    Frames without a picture are left out, as the public tools do it.
+
+    Raises:
+        UsageError: nothing with answers and pictures is there.
+    """
+    tally = Tally()
+    for split in ("val", "train"):
+        for kind in KINDS:
+            path = annotation_path(data, split, kind)
+            if path.is_file():
+                takes = with_pictures(open_takes(data, path, split), tally)
+                if takes:
+                    return [labelled_clip(take) for take in takes]
+    raise UsageError("; ".join([f"{data} has no EgoExo4D frames with answers", *tally.lines()]))

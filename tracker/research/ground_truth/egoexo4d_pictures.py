@@ -1,0 +1,185 @@
+"""EgoExo4D's pictures: the annotated frames out of a take's video, turned to landscape and undistorted.
+
+Only the frames needed are decoded, as far as key frames allow, and pictures that are there are left alone, so
+a run that was stopped goes on where it was.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from PIL import Image
+
+from tracker.cameras import Camera
+from tracker.errors import UsageError
+from tracker.research.ground_truth.egoexo4d_release import (
+    ARIA_SIZE_PX,
+    Take,
+    calibration_path,
+    nominal_camera,
+    pixel_grid,
+    read_aria_lens,
+    read_takes,
+)
+from tracker.research.ground_truth.egoexo4d_values import SIZE_PX, AnnotatedFrame, Tally
+from tracker.research.ground_truth.quarter_turn import QuarterTurn
+from tracker.sampling import Float32Array, Places, sample_levels
+from tracker.structs import ImageArray
+from tracker.whole_file import whole_file
+
+JPEG_QUALITY = 95
+_OUTSIDE_PX = -30_000.0
+
+
+def picture_path(prepared: Path, split: str, frame: AnnotatedFrame) -> Path:
+    """Where a frame's landscape picture is.
+
+    Raises:
+        UsageError: the take's name in the annotation is no name of a folder.
+    """
+    name = PurePosixPath(frame.take_name)
+    if not frame.take_name or name.is_absolute() or ".." in name.parts or "\\" in frame.take_name:
+        raise UsageError(f"{frame.where}: {frame.take_name!r} is no take's name")
+    return prepared / "image" / "undistorted" / split / name / f"{frame.frame_number:06d}.jpg"
+
+
+def prepare_pictures(
+    release: Path,
+    prepared: Path,
+    split: str,
+    frames: Sequence[AnnotatedFrame],
+    tally: Tally,
+    *,
+    observe: Callable[[int], None],
+) -> None:
+    """Write the undistorted pictures of annotated frames that are not there yet.
+
+    Args:
+        release: the downloaded release, with the takes' videos.
+        prepared: the folder of prepared files, with Aria's calibrations in it.
+        split: whose folder the pictures go to.
+        frames: of one or more takes.
+        tally: gets what could not be done, by take.
+        observe: called with the number of frames dealt with, again and again.
+
+    Raises:
+        UsageError: ``takes.json`` cannot be read.
+    """
+    takes = read_takes(release)
+    by_take: dict[str, list[AnnotatedFrame]] = {}
+    for frame in frames:
+        by_take.setdefault(frame.take_uid, []).append(frame)
+    for take_uid, of_take in by_take.items():
+        wanted = {
+            frame.frame_number: path
+            for frame in of_take
+            if not (path := picture_path(prepared, split, frame)).exists()
+        }
+        tally.add("pictures that were there", count=len(of_take) - len(wanted))
+        observe(len(of_take) - len(wanted))
+        try:
+            _write_take(release, prepared, takes.get(take_uid), take_uid, wanted, observe)
+            tally.add("pictures written", count=len(wanted))
+        except UsageError as error:
+            tally.add("takes without pictures", str(error))
+
+
+def _write_take(
+    release: Path,
+    prepared: Path,
+    take: Take | None,
+    take_uid: str,
+    wanted: dict[int, Path],
+    observe: Callable[[int], None],
+) -> None:
+    """Write one take's missing pictures; raises UsageError where its files do not allow it."""
+    if not wanted:
+        return
+    if take is None or take.aria is None:
+        raise UsageError(f"take {take_uid} is not in takes.json, or has no one Aria camera")
+    calibration_at = calibration_path(prepared, take.name)
+    if calibration_at is None:
+        raise UsageError(f"take {take_uid} has no calibration aria_calib_json/{take.name}.json")
+    undistort = Undistortion(read_aria_lens(calibration_at))
+    video = release / "takes" / take.name / "frame_aligned_videos" / f"{take.aria}_214-1.mp4"
+    for number, upright in read_frames(video, sorted(wanted)):
+        path = wanted[number]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part:
+            Image.fromarray(undistort(upright)).save(part, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+        observe(1)
+
+
+class Undistortion:
+    """From Aria's upright fisheye pictures to landscape pinholes; black where the lens shows nothing."""
+
+    def __init__(self, lens: Camera) -> None:
+        self._turn = QuarterTurn.of_landscape(lens)
+        self._places = Places(SIZE_PX, None, _positions(lens))
+
+    def __call__(self, upright: ImageArray) -> ImageArray:
+        """The landscape picture (512, 512, 3) of an upright one of the video.
+
+        Raises:
+            UsageError: the video is of another size than the calibration.
+        """
+        if upright.shape[:2] != (self._turn.width, self._turn.height):
+            size = f"{upright.shape[1]} x {upright.shape[0]}"
+            raise UsageError(f"the video is {size}, want {ARIA_SIZE_PX} x {ARIA_SIZE_PX}")
+        return sample_levels(self._turn.image_landscape(upright), self._places, "black")
+
+
+def _positions(lens: Camera) -> Float32Array:
+    """(512, 512, 2) pixels of the lens's landscape picture that the pinhole's pixels show."""
+    grid = pixel_grid(nominal_camera())
+    seen_px = lens.project(nominal_camera().unproject(grid))
+    return np.nan_to_num(seen_px, nan=_OUTSIDE_PX).astype(np.float32)
+
+
+def read_frames(video: Path, numbers: Sequence[int]) -> Iterator[tuple[int, ImageArray]]:
+    """Single frames of a video, numbered as they are shown, in rising order.
+
+    Decoding goes on from one wanted frame to the next unless a key frame lies between them.
+
+    Raises:
+        UsageError: it is no video that can be read, or has no frame of such a number.
+    """
+    try:
+        times, keys = _index(video)
+        if numbers and numbers[-1] >= len(times):
+            raise UsageError(f"{video} has {len(times)} frames, no frame {numbers[-1]}")
+        with av.open(str(video)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            decoded = iter(container.decode(stream))
+            reached = -1
+            for number in numbers:
+                start = times[number]
+                if reached < 0 or any(times[reached] < key <= start for key in keys):
+                    container.seek(start, stream=stream)
+                    decoded = iter(container.decode(stream))
+                picture = next(
+                    (frame for frame in decoded if frame.pts is not None and frame.pts >= start), None
+                )
+                if picture is None:
+                    raise UsageError(f"{video} ends before frame {number}")
+                reached = number
+                image: Any = picture.to_ndarray(format="rgb24")
+                yield number, image
+    except (FFmpegError, OSError, IndexError) as error:
+        raise UsageError(f"cannot read the video {video}: {error}") from error
+
+
+def _index(video: Path) -> tuple[list[int], list[int]]:
+    """The times of all frames in the order they are shown, and of the key frames; nothing is decoded."""
+    times, keys = [], []
+    with av.open(str(video)) as container:
+        for packet in container.demux(video=0):
+            if packet.pts is not None:
+                times.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+    return sorted(times), sorted(keys)

@@ -1,0 +1,130 @@
+"""EgoExo4D's prepared annotation files: ``ego_pose_gt_anno_{train,val,test}_public.json``, read and written.
+
+``{take_uid: {frame: {"right_hand_3d": 21 x 3, "right_hand_2d": 21 x 2, "right_hand_bbox": xyxy,
+"right_hand_valid_3d": 21, "left_...", "metadata": {"take_uid", "take_name", "frame_number"}}}}``, metres in
+the landscape camera's axes. An empty list is an absent hand, NaN an absent joint. The test set has boxes.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.errors import UsageError
+from tracker.joints import NUM_JOINTS, WRIST, Side
+from tracker.research.ground_truth.egoexo4d_values import (
+    SIDES_IN_FILES,
+    AnnotatedFrame,
+    AnnotatedHand,
+    hand_of_box,
+)
+from tracker.research.ground_truth.files import read_json
+from tracker.whole_file import whole_file
+
+
+def annotation_name(split: str, *, private: bool = False) -> str:
+    """The name of a split's prepared file."""
+    return f"ego_pose_gt_anno_{split}_{'private' if private else 'public'}.json"
+
+
+def read_annotations(path: Path) -> tuple[AnnotatedFrame, ...]:
+    """The annotated frames of a file, take by take, in the order of their frame numbers.
+
+    Raises:
+        UsageError: it cannot be read, or an entry is not laid out as said above; the message names it.
+    """
+    takes = read_json(path)
+    if not isinstance(takes, Mapping) or not takes:
+        raise UsageError(f"{path} is no object of takes; is it a prepared annotation file?")
+    frames: list[AnnotatedFrame] = []
+    for take_uid, entries in takes.items():
+        if not isinstance(entries, Mapping):
+            raise UsageError(f"{path}, take {take_uid}: want an object of frames")
+        of_take = [_frame(take_uid, key, entry, str(path)) for key, entry in entries.items()]
+        frames += sorted(of_take, key=lambda frame: frame.frame_number)
+    return tuple(frames)
+
+
+def _frame(take_uid: str, key: str, entry: Any, path: str) -> AnnotatedFrame:
+    where = f"{path}, take {take_uid}, frame {key}"
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("metadata"), Mapping):
+        raise UsageError(f"{where}: no metadata")
+    try:
+        number = int(key)
+    except ValueError as error:
+        raise UsageError(f"{where}: the frame's key is no number") from error
+    metadata = entry["metadata"]
+    if metadata.get("frame_number") != number or metadata.get("take_uid") != take_uid:
+        raise UsageError(f"{where}: its metadata is of another frame")
+    hands = {side: _hand(entry, side, where) for side in SIDES_IN_FILES}
+    return AnnotatedFrame(
+        take_uid,
+        str(metadata.get("take_name", "")),
+        number,
+        {side: hand for side, hand in hands.items() if hand is not None},
+    )
+
+
+def _hand(entry: Mapping[str, Any], side: Side, where: str) -> AnnotatedHand | None:
+    name = f"{side.value}_hand"
+    if f"{name}_bbox" not in entry:
+        raise UsageError(f"{where}: no {name}_bbox")
+    if not entry[f"{name}_bbox"]:
+        if entry.get(f"{name}_3d"):
+            raise UsageError(f"{where}: {name} has joints but no box")
+        return None
+    box_px = _array(entry[f"{name}_bbox"], (4,), f"{where}: {name}_bbox")
+    if not (np.isfinite(box_px).all() and (box_px[2:] >= box_px[:2]).all()):
+        raise UsageError(f"{where}: {name}_bbox is {box_px.tolist()}, want left, upper, right, lower edge")
+    if f"{name}_3d" not in entry:
+        return hand_of_box(box_px)
+    joints_m = _array(entry[f"{name}_3d"], (NUM_JOINTS, 3), f"{where}: {name}_3d")
+    valid = _array(entry.get(f"{name}_valid_3d"), (NUM_JOINTS,), f"{where}: {name}_valid_3d") > 0
+    if not np.isfinite(joints_m[valid]).all():
+        raise UsageError(f"{where}: {name} has joints that are called valid and are NaN")
+    if not np.isfinite(joints_m[WRIST]).all():
+        raise UsageError(f"{where}: the wrist of {name} is NaN, and everything is measured from it")
+    unknown = np.full((NUM_JOINTS, 2), np.nan)
+    marked = entry.get(f"{name}_2d")
+    joints_px = _array(marked, (NUM_JOINTS, 2), f"{where}: {name}_2d") if marked else unknown
+    return AnnotatedHand(box_px, joints_px, joints_m, valid)
+
+
+def _array(values: Any, shape: tuple[int, ...], where: str) -> Any:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where} is no array of numbers") from error
+    if array.shape != shape:
+        raise UsageError(f"{where} has shape {array.shape}, want {shape}")
+    return array
+
+
+def write_annotations(path: Path, frames: Iterable[AnnotatedFrame], *, boxes_only: bool = False) -> None:
+    """Write a prepared file, wholly or not at all; with ``boxes_only`` as the test set's is."""
+    takes: dict[str, dict[str, object]] = {}
+    for frame in frames:
+        takes.setdefault(frame.take_uid, {})[frame.key] = to_entry(frame, boxes_only=boxes_only)
+    with whole_file(path) as part:
+        part.write_text(json.dumps(takes), encoding="utf-8")
+
+
+def to_entry(frame: AnnotatedFrame, *, boxes_only: bool = False) -> dict[str, object]:
+    """One frame as the files have it."""
+    entry: dict[str, object] = {}
+    for side in SIDES_IN_FILES:
+        name, hand = f"{side.value}_hand", frame.hands.get(side)
+        if not boxes_only:
+            entry[f"{name}_3d"] = [] if hand is None else hand.joints_in_camera_m.tolist()
+            entry[f"{name}_2d"] = [] if hand is None else hand.joints_px.tolist()
+        entry[f"{name}_bbox"] = [] if hand is None else hand.box_px.tolist()
+        if not boxes_only:
+            entry[f"{name}_valid_3d"] = [] if hand is None else hand.valid.tolist()
+    entry["metadata"] = {
+        "take_uid": frame.take_uid,
+        "take_name": frame.take_name,
+        "frame_number": frame.frame_number,
+    }
+    return entry

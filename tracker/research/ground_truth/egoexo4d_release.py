@@ -1,0 +1,234 @@
+"""A downloaded EgoExo4D release: takes, raw annotations, camera poses and the Aria calibrations beside them.
+
+- ``takes.json``: ``[{take_uid, take_name, root_dir, capture: {cameras: [{cam_id, is_ego}]}, ...}]``;
+- ``annotations/ego_pose/{train,val}/hand/{annotation,automatic}/<take_uid>.json``:
+  ``{frame: [{annotation2D: {cam: {joint: {x, y}}}, annotation3D: {joint: {x, y, z, num_views_for_3d}}}]}``;
+- ``annotations/ego_pose/{train,val}/camera_pose/<take_uid>.json``:
+  ``{cam: {camera_intrinsics: 3 x 3, camera_extrinsics: {frame: 3 x 4, camera from world}}}``;
+- ``takes/<take_name>/frame_aligned_videos/<cam>_214-1.mp4``: the upright video;
+- ``aria_calib_json/<take_name>.json``, in the folder of prepared files: the calibration of Aria's recording.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+
+from tracker.cameras import Camera, Pinhole, camera_from_json
+from tracker.cameras.files import from_aria
+from tracker.errors import CameraError, UsageError
+from tracker.joints import NUM_JOINTS, FloatArray, Side
+from tracker.research.ground_truth.egoexo4d_values import CENTRE_TOLERANCE_PX, FOCAL_PX, JOINT_KEYS, SIZE_PX
+from tracker.research.ground_truth.files import pinhole, read_json
+
+Kind = Literal["manual", "auto"]
+FOLDER_OF_KIND: dict[Kind, str] = {"manual": "annotation", "auto": "automatic"}
+ARIA_SIZE_PX = 1408
+"""Of the videos, and of the calibration that belongs to them."""
+FULL_SIZE_FOCAL_PX = 900.0
+"""A greater focal length is that of the sensor's own 2880 pixels."""
+FULL_SIZE_BORDER_PX = 32
+"""The videos are the middle 2816 of 2880 pixels, halved."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One take, as ``takes.json`` lists it."""
+
+    uid: str
+    name: str
+    """The name of its folder."""
+    aria: str | None
+    """The name of its one Aria camera; None where there is none, or several that cannot be told apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawHand:
+    """One hand of a raw annotation."""
+
+    joints_in_world_m: FloatArray
+    """(21, 3); NaN where not annotated."""
+    views: FloatArray
+    """(21,) cameras from which each was triangulated; NaN where that is not said."""
+    marked_px: FloatArray
+    """(21, 2) as marked in the undistorted landscape picture; NaN where not."""
+
+
+@dataclass(frozen=True, eq=False)
+class AriaPoses:
+    """Aria's undistorted camera and where it was."""
+
+    camera: Pinhole
+    camera_from_world: Mapping[str, FloatArray]
+    """(3, 4) by the frame's key."""
+
+
+def read_takes(release: Path) -> dict[str, Take]:
+    """The takes of a release by their uid.
+
+    Raises:
+        UsageError: ``takes.json`` cannot be read or is something else.
+    """
+    path = release / "takes.json"
+    entries = read_json(path)
+    if not isinstance(entries, list):
+        raise UsageError(f"{path} is no list of takes")
+    takes = {}
+    for entry in entries:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("take_uid"), str):
+            raise UsageError(f"{path} has a take without take_uid")
+        name = PurePosixPath(str(entry.get("root_dir") or entry.get("take_name") or "")).name
+        takes[entry["take_uid"]] = Take(entry["take_uid"], name, aria_name(entry))
+    return takes
+
+
+def aria_name(take: Mapping[str, Any]) -> str | None:
+    """The name of a take's Aria camera, by the rule of the public tools.
+
+    The camera that is worn; of several those with a frame-aligned video; of several the one named after Aria.
+    """
+    cameras = (take.get("capture") or {}).get("cameras") or []
+    worn = [str(camera.get("cam_id")) for camera in cameras if str(camera.get("is_ego")).lower() == "true"]
+    if len(worn) > 1:
+        worn = [name for name in worn if name in (take.get("frame_aligned_videos") or {})]
+    if len(worn) > 1:
+        worn = [name for name in worn if "aria" in name.lower()]
+    return worn[0] if len(worn) == 1 else None
+
+
+def annotation_paths(release: Path, split: str, kind: Kind) -> dict[str, Path]:
+    """The raw annotation files of a split by take.
+
+    Raises:
+        UsageError: there are none.
+    """
+    folder = release / "annotations" / "ego_pose" / split / "hand" / FOLDER_OF_KIND[kind]
+    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    if not found:
+        raise UsageError(f"{folder} holds no annotations; download the parts annotations and metadata")
+    return found
+
+
+def pose_path(release: Path, split: str, take_uid: str) -> Path | None:
+    """Where a take's camera poses are, if anywhere."""
+    folder = release / "annotations" / "ego_pose" / split
+    for path in (folder / "camera_pose", folder / "hand" / "camera_pose"):
+        if (path / f"{take_uid}.json").is_file():
+            return path / f"{take_uid}.json"
+    return None
+
+
+def read_poses(path: Path, aria: str) -> AriaPoses:
+    """Aria's intrinsics and poses.
+
+    Raises:
+        UsageError: the file lacks them, or the intrinsics are not those of a prepared picture.
+    """
+    values = read_json(path)
+    of_aria = values.get(aria) if isinstance(values, Mapping) else None
+    extrinsics = of_aria.get("camera_extrinsics") if isinstance(of_aria, Mapping) else None
+    if not isinstance(of_aria, Mapping) or not isinstance(extrinsics, Mapping):
+        raise UsageError(f"{path} has no poses of the camera {aria}")
+    poses = {}
+    for key, matrix in extrinsics.items():
+        pose = np.array(matrix, dtype=np.float64)
+        if pose.shape == (3, 4) and np.isfinite(pose).all():
+            poses[str(key)] = pose
+    return AriaPoses(read_intrinsics(of_aria.get("camera_intrinsics"), str(path)), poses)
+
+
+def read_intrinsics(matrix: Any, where: str) -> Pinhole:
+    """The pinhole of the undistorted picture.
+
+    Raises:
+        UsageError: no 3 x 3 matrix, or one of a picture of another size or focal length.
+    """
+    camera = pinhole(matrix, (SIZE_PX, SIZE_PX), where)
+    middle = (SIZE_PX - 1) / 2
+    off_px = max(abs(camera.cx - middle), abs(camera.cy - middle))
+    if (
+        off_px > CENTRE_TOLERANCE_PX
+        or not 0.5 < camera.fx / FOCAL_PX < 2
+        or not 0.5 < camera.fy / FOCAL_PX < 2
+    ):
+        raise UsageError(
+            f"{where}: the intrinsics (f {camera.fx:g}, {camera.fy:g}, c {camera.cx:g}, {camera.cy:g}) are "
+            f"not those of the undistorted picture of {SIZE_PX} x {SIZE_PX} (f {FOCAL_PX:g}, c {middle:g})"
+        )
+    return camera
+
+
+def nominal_camera() -> Pinhole:
+    """The landscape pinhole to which every picture is undistorted."""
+    middle = (SIZE_PX - 1) / 2
+    return Pinhole(SIZE_PX, SIZE_PX, FOCAL_PX, FOCAL_PX, middle, middle)
+
+
+def pixel_grid(camera: Camera) -> FloatArray:
+    """(H, W, 2) the middles of a camera's pixels."""
+    columns, rows = np.arange(camera.width, dtype=np.float64), np.arange(camera.height, dtype=np.float64)
+    return np.stack(np.meshgrid(columns, rows), axis=-1)
+
+
+def raw_hands(entry: Any, aria: str) -> dict[Side, RawHand] | None:
+    """Both hands of one frame's annotation; None where it has no joints in space."""
+    first = entry[0] if isinstance(entry, list) and entry else None
+    if not isinstance(first, Mapping) or not first.get("annotation3D"):
+        return None
+    marked = (first.get("annotation2D") or {}).get(aria) or {}
+    return {side: _raw_hand(first["annotation3D"], marked, side) for side in Side}
+
+
+def _raw_hand(in_space: Mapping[str, Any], marked: Mapping[str, Any], side: Side) -> RawHand:
+    joints_m, views = np.full((NUM_JOINTS, 3), np.nan), np.full(NUM_JOINTS, np.nan)
+    marked_px = np.full((NUM_JOINTS, 2), np.nan)
+    for joint, key in enumerate(JOINT_KEYS):
+        point, mark = in_space.get(f"{side.value}_{key}"), marked.get(f"{side.value}_{key}")
+        if isinstance(point, Mapping):
+            joints_m[joint] = [_number(point.get(axis)) for axis in "xyz"]
+            views[joint] = _number(point.get("num_views_for_3d"))
+        if isinstance(mark, Mapping):
+            marked_px[joint] = [_number(mark.get(axis)) for axis in "xy"]
+    return RawHand(joints_m, views, marked_px)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def calibration_path(prepared: Path, take_name: str) -> Path | None:
+    """Where a take's calibration is, if anywhere: the public tools have used both places."""
+    for folder in (prepared / "aria_calib_json", prepared / "aria_calib_json" / "takes"):
+        if (folder / f"{take_name}.json").is_file():
+            return folder / f"{take_name}.json"
+    return None
+
+
+def read_aria_lens(path: Path) -> Camera:
+    """The lens of Aria's RGB camera for the landscape picture of 1408 pixels.
+
+    A calibration of the sensor's 2880 pixels is brought to the videos' size as the public tools do it:
+    f / 2 and (c - 0.5 - 32) / 2.
+
+    Raises:
+        UsageError: the file holds no calibration of that camera, or one that no lens has.
+    """
+    values = read_json(path)
+    listed = values.get("CameraCalibrations") if isinstance(values, Mapping) else None
+    rgb = [
+        entry for entry in listed or [] if isinstance(entry, Mapping) and entry.get("Label") == "camera-rgb"
+    ]
+    if len(rgb) != 1 or not isinstance(rgb[0].get("Projection"), Mapping):
+        raise UsageError(f"{path} holds no calibration of camera-rgb")
+    projection = dict(rgb[0]["Projection"])
+    parameters = projection.get("Params")
+    if isinstance(parameters, list) and len(parameters) == 15 and parameters[0] > FULL_SIZE_FOCAL_PX:
+        centre = [(value - 0.5 - FULL_SIZE_BORDER_PX) / 2 for value in parameters[1:3]]
+        projection["Params"] = [parameters[0] / 2, *centre, *parameters[3:]]
+    size = {"width": ARIA_SIZE_PX, "height": ARIA_SIZE_PX}
+    try:
+        return camera_from_json(from_aria({"Projection": projection, **size}))
+    except CameraError as error:
+        raise UsageError(f"{path}: {error}") from error

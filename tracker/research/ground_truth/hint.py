@@ -1,0 +1,97 @@
+"""HInt: hands in the wild marked in the picture, hidden joints said to be hidden; no metres, no cameras.
+
+Laid out as published: folders such as ``TEST_newdays_img`` with pairs of ``<name>_{l,r}.jpg`` and ``.json``,
+one hand each, ``[{"keypoints": 21 x 2, "occlusion": 21, "bbox": ...}]``; the name's last letter is the side.
+Joints are in our order. Cameras are a guess of a common field of view, and marked as one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.cameras import pinhole_from_fov
+from tracker.errors import UsageError
+from tracker.joints import NUM_JOINTS, FloatArray, Side
+from tracker.research.ground_truth.files import joints, picture_reader, picture_size, read_json
+from tracker.research.ground_truth.labelled import SIDES, BoolArray, LabelledClip
+
+PATTERNS = ("TEST_*_*", "VAL_*_*", "TRAIN_*_*")
+ASSUMED_FOV_DEG = 60.0
+_SIDES_IN_NAMES = {"l": Side.LEFT, "r": Side.RIGHT}
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedHands:
+    """A subset of HInt: its pictures and marks, and which joints are hidden."""
+
+    clip: LabelledClip
+    """Nothing is known in space: joints there are NaN."""
+    hidden: BoolArray
+    """(T, 2, 21) joints that were marked where they must be, without being seen."""
+
+
+def holds(data: Path) -> bool:
+    """Whether a folder is HInt's."""
+    return bool(_subsets(data))
+
+
+def open_clips(data: Path) -> list[LabelledClip]:
+    """The subsets that are there; raises as ``open_subset`` does."""
+    return [open_subset(folder).clip for folder in _subsets(data)]
+
+
+def open_subset(folder: Path) -> MarkedHands:
+    """One folder of pictures.
+
+    Raises:
+        UsageError: it holds no pair of picture and marks, or marks of another layout; the message names them.
+    """
+    answers = sorted(path for path in folder.glob("*.json") if path.with_suffix(".jpg").is_file())
+    if not answers:
+        raise UsageError(f"{folder} holds no pictures with marks (the Ego4D ones have to be fetched apart)")
+    pictures = [path.with_suffix(".jpg") for path in answers]
+    marked_px = np.full((len(answers), 2, NUM_JOINTS, 2), np.nan)
+    hidden = np.zeros((len(answers), 2, NUM_JOINTS), dtype=bool)
+    for row, path in enumerate(answers):
+        side = _SIDES_IN_NAMES.get(path.stem.rpartition("_")[2])
+        if side is None:
+            raise UsageError(f"{path}: the name does not end in _l or _r, the hand's side")
+        marked_px[row, SIDES.index(side)], hidden[row, SIDES.index(side)] = _marks(path)
+    cameras = tuple(
+        replace(pinhole_from_fov(*picture_size(path), ASSUMED_FOV_DEG), assumed=True) for path in pictures
+    )
+    clip = LabelledClip(
+        name=folder.name,
+        source="HInt",
+        joints_in_camera_m=np.full((len(answers), 2, NUM_JOINTS, 3), np.nan),
+        joints_px=marked_px,
+        cameras=cameras,
+        read_frames=picture_reader(pictures, cameras),
+        frame_rate_hz=None,
+        complete=False,  # one hand of each picture is marked
+    )
+    return MarkedHands(clip, hidden)
+
+
+def _subsets(data: Path) -> list[Path]:
+    return [
+        folder
+        for pattern in PATTERNS
+        for folder in sorted(data.glob(pattern))
+        if folder.is_dir() and any(folder.glob("*.json"))
+    ]
+
+
+def _marks(path: Path) -> tuple[FloatArray, BoolArray]:
+    """Joints (21, 2) and whether each (21,) is hidden."""
+    entries: Any = read_json(path)
+    if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], Mapping):
+        raise UsageError(f"{path} is no list of one hand")
+    marked_px = joints(entries[0].get("keypoints"), 2, str(path))
+    hidden = np.asarray(entries[0].get("occlusion"), dtype=np.float64)
+    if marked_px.shape != (NUM_JOINTS, 2) or hidden.shape != (NUM_JOINTS,):
+        raise UsageError(f"{path}: want 21 keypoints and 21 words on occlusion")
+    return marked_px, hidden > 0
