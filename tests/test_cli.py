@@ -15,6 +15,8 @@ from scripted_runs import ScriptedSource
 
 from tracker.cli import live, main
 from tracker.cli_options import TrackingOptions
+from tracker.sinks.recording import read_recording
+from tracker.structs import TrackedFrame
 
 if TYPE_CHECKING:
     from official_files import OfficialFiles
@@ -176,6 +178,9 @@ def test_an_impossible_camera_is_refused(
         (["--backend", "magic"], "choose one of landmarks, hamer"),
         (["--max-frames", "0"], "give 1 or more"),
         (["--max-hands", "0"], "give 1 or more"),
+        (["--predict", "-1"], "--predict is -1; give 0 to 50 milliseconds"),
+        (["--predict", "50.1"], "--predict is 50.1; give 0 to 50 milliseconds"),
+        (["--predict", "nan"], "give 0 to 50"),
         (["--record", "/nowhere/at/all.jsonl"], "/nowhere/at"),
         (["--video", "out.gif"], ".mp4"),
         (["--record", "out.txt"], ".jsonl, .mcap, .rrd, .parquet"),
@@ -190,6 +195,29 @@ def test_an_impossible_option_is_refused(
     status, lines = run_live(capsys, "--source", clip, *options)
     assert status == 2
     assert expected in one_error(lines)
+
+
+def test_predicted_hands_say_when_they_are_for_and_move_as_their_velocity_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = []
+    for predict in ([], ["--predict", "40"]):
+        record = tmp_path / f"{len(predict)}.jsonl"
+        status, lines = run_live(capsys, "--source", "demo", "--max-frames", 70, *predict, "--record", record)
+        assert status == 0, lines
+        recordings.append([frame for frame in read_recording(record) if isinstance(frame, TrackedFrame)])
+    moved = 0
+    for plain, predicted in zip(*recordings, strict=True):
+        assert plain.valid_at_s == plain.capture_time_s == predicted.capture_time_s
+        assert predicted.valid_at_s == pytest.approx(plain.capture_time_s + 0.04)
+        for hand, later in zip(plain.hands, predicted.hands, strict=True):
+            np.testing.assert_allclose(hand.velocity_m_per_s, later.velocity_m_per_s, atol=1e-9)
+            assert np.isfinite(hand.velocity_m_per_s).all()
+            step_m = (later.pose.joints_in_camera_m - hand.pose.joints_in_camera_m).mean(axis=0)
+            velocity = hand.velocity_m_per_s.mean(axis=0)
+            assert np.linalg.norm(step_m) <= 0.04 * np.linalg.norm(velocity) + 1e-6
+            moved += step_m @ velocity > 0
+    assert moved > 20
 
 
 def test_no_webcam_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -496,6 +524,26 @@ def test_an_impossible_weights_command_is_refused(
     status, _, err = weights(capsys, *arguments)
     assert status == 2
     assert expected in one_error(err.splitlines())
+
+
+CTRL_C_WHILE_LOADING = """
+import signal, sys
+class Person:
+    def find_spec(self, name, *_):
+        if name == "tyro":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Person())
+from tracker.__main__ import {command}
+{command}()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
+@pytest.mark.parametrize("command", ["live", "main"])
+def test_ctrl_c_while_the_program_loads_ends_it_without_a_word(command: str) -> None:
+    code = CTRL_C_WHILE_LOADING.format(command=command)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")

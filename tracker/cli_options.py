@@ -132,16 +132,19 @@ class TrackingOptions:
         webcam: bool,
         hand: "ChosenHand | None" = None,
         publish_measured: bool = False,
+        lead_s: float = 0.0,
     ) -> "HandTracker":
         """The tracker, its networks opened; arguments as for `config`.
 
-        With ``publish_measured`` the smoothing of hands is left to whoever takes them.
+        With ``publish_measured`` the smoothing of hands is left to whoever takes them; hands are given for
+        ``lead_s`` later than their frame.
         """
         from tracker.pipeline import HandTracker
 
         config = self.config(home, webcam=webcam, hand=hand)
         smoothing = replace(config.tracks.smoothing, publish_measured=publish_measured)
-        return HandTracker(replace(config, tracks=replace(config.tracks, smoothing=smoothing)))
+        tracks = replace(config.tracks, smoothing=smoothing)
+        return HandTracker(replace(config, tracks=tracks, lead_s=lead_s))
 
     def config(self, home: Path | None, *, webcam: bool, hand: "ChosenHand | None" = None) -> "TrackerConfig":
         """What the tracker is made from.

@@ -33,6 +33,8 @@ class Live:
     """Stop after this many frames of the source."""
     reconnect: bool = True
     """Open a webcam or stream again whenever it is lost; otherwise the run ends then."""
+    predict: float = 0.0
+    """Give hands for this many milliseconds after the picture, 0 to 50, for displays that show them later."""
     camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
     tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
     output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
@@ -104,6 +106,7 @@ def track(options: Live, *, smooth: bool = False) -> int:
 
     interrupted = False
     broken: list[SinkFailedError] = []
+    lead_s = lead_time_s(options.predict)
     with interruptible(), ExitStack() as stack:
         source = open_for(options)
         stack.callback(source.close)
@@ -112,7 +115,9 @@ def track(options: Live, *, smooth: bool = False) -> int:
         webcam = webcam_number(options.source) is not None
         hand = options.tracking.hand_used(home_folder(), webcam=webcam, say=say)
         tracker = stack.enter_context(
-            options.tracking.load(home_folder(), webcam=webcam, hand=hand, publish_measured=smooth)
+            options.tracking.load(
+                home_folder(), webcam=webcam, hand=hand, publish_measured=smooth, lead_s=lead_s
+            )
         )
         outputs = stack.enter_context(
             Outputs(
@@ -137,6 +142,19 @@ def track(options: Live, *, smooth: bool = False) -> int:
     if broken:
         return 1
     return (LIVE_STATUS if source.live else FILE_STATUS) if interrupted else 0
+
+
+def lead_time_s(predict_ms: float) -> float:
+    """What ``--predict`` asks for.
+
+    Raises:
+        UsageError: no time that can be predicted over.
+    """
+    from tracker.temporal.prediction import MAX_LEAD_S
+
+    if not 0 <= predict_ms <= 1e3 * MAX_LEAD_S:
+        raise UsageError(f"--predict is {predict_ms:g}; give 0 to {1e3 * MAX_LEAD_S:g} milliseconds")
+    return predict_ms / 1e3
 
 
 def leave_out(broken: list[SinkFailedError], failure: SinkFailedError) -> None:
