@@ -208,6 +208,19 @@ def test_more_clients_than_allowed_are_turned_away_and_those_there_served(
     assert [record.message for record in caplog.records] == ["clients are turned away: there are 2 already"]
 
 
+def test_who_has_gone_while_no_frame_came_makes_room_for_others() -> None:
+    server = Server(max_clients=2)
+    with closing(server.sink):
+        for _ in range(2):
+            with server.connect() as gone, gone.makefile("rb") as lines:
+                lines.readline()
+        wait_until(lambda: not any(client.speaks for client in list(server.clients._clients.values())))
+        assert server.listening() == 2
+        with server.connect() as one, server.connect() as two:
+            for client in (one, two):
+                assert isinstance(decode_message(client.makefile("rb").readline()), Header)
+
+
 def test_closing_gives_the_last_frame_and_ends_the_connection() -> None:
     server = Server()
     with server.connect() as client, client.makefile("rb") as lines:

@@ -1,5 +1,6 @@
 """The live server seen by its clients: what they are sent, and that none of them can do harm."""
 
+import asyncio
 import base64
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tracker.sinks.layout import find_layout
 from tracker.sinks.wire import Header, decode_message
 from tracker.structs import TrackedFrame
 from tracker.web import server as server_module
+from tracker.web.previews import Previews
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_latency_is_told_where_capture_times_are_of_our_clock() -> None:
         client.hear()
         live.sink.send(replace(two_hands(), capture_time_s=time.monotonic() - 0.020), None)
         assert 20.0 <= client.hear()["latency_ms"] < 520.0
-        assert live.sink._statistics.figures().latency_count == 1
+        wait_until(lambda: live.sink._statistics.figures().latency_count == 1)
     with Server(our_clock=False) as replayed, replayed.connect() as client:
         client.hear()
         replayed.sink.send(two_hands(), None)
@@ -137,6 +139,19 @@ def test_previews_go_to_those_who_want_them_and_are_small(server: Server) -> Non
         assert base64.b64decode(preview["jpeg"]).startswith(b"\xff\xd8\xff")
         server.sink.notify("ended")
         assert [other.hear()["type"], other.hear()["type"]] == ["frame", "state"]
+
+
+def test_previews_are_busy_from_the_moment_one_has_begun() -> None:
+    """The server may ask again before the event loop has run anything."""
+
+    async def begin_one() -> None:
+        previews = Previews()
+        under_way = previews.begin(picture(7))
+        assert previews.busy
+        assert (await under_way).frame == 7 and not previews.busy
+        previews.close()
+
+    asyncio.run(begin_one())
 
 
 def test_without_preview_pictures_are_neither_sent_nor_kept() -> None:

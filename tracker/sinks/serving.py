@@ -101,6 +101,8 @@ class Serving:
             self._accept_from_s = now_s + _NO_ACCEPT_S
             return
         if len(self._clients) >= self._max_clients:
+            self._drop_one_that_may_be_gone()
+        if len(self._clients) >= self._max_clients:
             peer.close()
             if not self._full:
                 _log.warning("clients are turned away: there are %d already", self._max_clients)
@@ -108,6 +110,12 @@ class Serving:
             return
         peer.setblocking(False)
         self._clients[peer] = _Client(peer, place[0], now_s + FIRST_LINE_S)
+
+    def _drop_one_that_may_be_gone(self) -> None:
+        """Who closed its sending side may still listen; while no frame comes nothing tells."""
+        silent = next((client for client in self._clients.values() if not client.speaks), None)
+        if silent is not None:
+            self._drop(silent, "others wait, and it closed its side")
 
     def _hear(self, client: _Client) -> None:
         try:

@@ -18,27 +18,29 @@ class Previews:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="previews")
-        self._busy = False
+        self._under_way: asyncio.Future[PreviewMessage] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a picture is being encoded."""
-        return self._busy
+        return self._under_way is not None and not self._under_way.done()
 
-    async def encode(self, picture: Frame) -> PreviewMessage:
-        """The message that shows ``picture``; not to be called while busy."""
-        assert not self._busy, "one picture at a time"
-        self._busy = True
-        try:
-            loop = asyncio.get_running_loop()
-            width, height, jpeg = await loop.run_in_executor(self._thread, encode_small, picture.image_rgb)
-        finally:
-            self._busy = False
-        return PreviewMessage(picture.index, round(picture.capture_time_s, 6), width, height, jpeg)
+    def begin(self, picture: Frame) -> "asyncio.Future[PreviewMessage]":
+        """Begin with the message that shows ``picture``; not to be called while busy."""
+        assert not self.busy, "one picture at a time"
+        loop = asyncio.get_running_loop()
+        self._under_way = loop.run_in_executor(self._thread, preview_of, picture)
+        return self._under_way
 
     def close(self) -> None:
         """End the thread after the picture it works on."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def preview_of(picture: Frame) -> PreviewMessage:
+    """The message that shows ``picture``."""
+    width, height, jpeg = encode_small(picture.image_rgb)
+    return PreviewMessage(picture.index, round(picture.capture_time_s, 6), width, height, jpeg)
 
 
 def encode_small(image_rgb: ImageArray) -> tuple[int, int, bytes]:

@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from tracker.sinks.messages import Failure
-from tracker.structs import Frame
 from tracker.web.access import Access
 from tracker.web.board import Board, Numbered
 from tracker.web.client import Client, SpelledPreview, SpelledStats
@@ -24,7 +23,7 @@ from tracker.web.metrics import prometheus_text
 from tracker.web.pages import Pages
 from tracker.web.previews import Previews
 from tracker.web.routes import MESSAGE_PACK, Routes, select_subprotocol
-from tracker.web.server_messages import LatencyMessage, StatsMessage, websocket_frame
+from tracker.web.server_messages import LatencyMessage, PreviewMessage, StatsMessage, websocket_frame
 from tracker.web.spelling import SpelledFrame
 from tracker.web.statistics import Figures, Statistics
 
@@ -181,12 +180,11 @@ class WebServer:
             return
         if any(client.want.preview and client.has_room for client in self._clients):
             self._preview_tried = item.number
-            task = asyncio.get_running_loop().create_task(self._encode_preview(picture))
-            self._preview_task = task
+            preview = self._previews.begin(picture)
+            self._preview_task = asyncio.get_running_loop().create_task(self._publish_preview(preview))
 
-    async def _encode_preview(self, picture: Frame) -> None:
-        preview = await self._previews.encode(picture)
-        self._preview = self._board.number(SpelledPreview(preview))
+    async def _publish_preview(self, preview: "asyncio.Future[PreviewMessage]") -> None:
+        self._preview = self._board.number(SpelledPreview(await preview))
         self.spread()
 
     # Figures
