@@ -25,10 +25,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import tyro
 
+from benchmarks.clips import lengthened
 from benchmarks.measure import Duration, describe_machine, print_json, print_table, summarize
 from tracker import HandTracker, open_source
 from tracker.cameras import load_camera
@@ -104,28 +104,6 @@ def track_clip(clip: Path, camera: Path | None, recording: Path) -> tuple[Run, d
         "memory_growth_mb_per_1000_frames": run.slope_mb(),
         "recorded_bytes_per_frame": recording.stat().st_size / frames,
     }
-
-
-def lengthened(clip: Path, frames: int, folder: Path) -> Path:
-    """A file that shows the clip again and again for ``frames`` frames, its packets copied as they are."""
-    longer = folder / "longer.mkv"
-    with av.open(str(clip)) as source, av.open(str(longer), "w") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        written, offset, end = 0, 0, 0
-        while written < frames:
-            source.seek(0)
-            for packet in source.demux(stream):
-                if packet.dts is None or packet.pts is None:  # the flush at the end
-                    continue
-                packet.pts += offset
-                packet.dts += offset
-                end = max(end, packet.pts + (packet.duration or 1))
-                packet.stream = copy
-                target.mux(packet)
-                written += 1
-            offset = end
-    return longer
 
 
 def start_up_s(location: str, folder: Path) -> float:

@@ -21,6 +21,9 @@ from tracker.structs import Frame
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+MOST_ALIKE = 0.95
+"""Bounds the correlation of readings: beyond it the standard error would be anything."""
+
 
 @dataclass(frozen=True)
 class Duration:
@@ -59,6 +62,34 @@ def summarize(durations: Sequence[Duration]) -> dict[str, float]:
     p50, p95, p99 = np.percentile([duration.wall_s * 1e3 for duration in durations], [50, 95, 99])
     cpu_ms = np.mean([duration.cpu_s * 1e3 for duration in durations])
     return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99), "cpu_ms": float(cpu_ms)}
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A straight line's rise, and how well it is known."""
+
+    per_s: float
+    error_per_s: float
+    """One standard error."""
+
+
+def fit_slope(times_s: Sequence[float], values: Sequence[float]) -> Slope | None:
+    """The slope of the least-squares line; None for fewer than four readings.
+
+    Readings that follow each other are alike (memory stays where it is), so they count for fewer: with
+    residuals of correlation r from one to the next, the standard error grows by sqrt((1 + r) / (1 - r)).
+    """
+    if len(times_s) < 4:
+        return None
+    times, heights = np.asarray(times_s, float), np.asarray(values, float)
+    times = times - times.mean()
+    per_s = float(times @ (heights - heights.mean()) / (times @ times))
+    residuals = heights - heights.mean() - per_s * times
+    spread = float(residuals @ residuals)
+    error = math.sqrt(spread / (len(times) - 2) / float(times @ times))
+    alike = float(residuals[1:] @ residuals[:-1]) / spread if spread > 0 else 0.0
+    alike = min(max(alike, 0.0), MOST_ALIKE)
+    return Slope(per_s, error * math.sqrt((1 + alike) / (1 - alike)))
 
 
 def decoded_frames(clip: Path, camera: Path | None, max_frames: int | None = None) -> Iterator[Frame]:

@@ -1,0 +1,84 @@
+"""Clips as benchmarks need them: longer than they are, at another rate, of another size."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av import Packet, VideoStream
+from av.container import InputContainer
+
+
+def lengthened(clip: Path, frames: int, folder: Path, *, speed: Fraction = Fraction(1)) -> Path:
+    """A file that shows the clip again and again for at least ``frames`` frames, its packets copied.
+
+    Args:
+        clip: a video file.
+        frames: how many, rounded up to whole turns of the clip.
+        folder: where the file is written.
+        speed: 2 plays the clip at twice its rate.
+    """
+    longer = folder / f"{clip.stem}-{frames}-{float(speed):g}.mkv"
+    with av.open(str(clip)) as source, av.open(str(longer), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for written, packet in enumerate(repeated(source, stream), start=1):
+            if packet.is_keyframe and written > frames:
+                break
+            assert packet.pts is not None and packet.dts is not None
+            packet.pts, packet.dts = round(packet.pts / speed), round(packet.dts / speed)
+            packet.stream = copy
+            target.mux(packet)
+    return longer
+
+
+def repeated(source: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
+    """The stream's packets again and again, without end, their times going on."""
+    offset, end = 0, 0
+    while True:
+        source.seek(0)
+        for packet in source.demux(stream):
+            if packet.dts is None or packet.pts is None:  # the flush at the end
+                continue
+            packet.pts += offset
+            packet.dts += offset
+            end = max(end, packet.pts + (packet.duration or 1))
+            yield packet
+        offset = end
+
+
+def resized(clip: Path, width: int, height: int, folder: Path) -> Path:
+    """The clip at another size of the same aspect, encoded anew; the clip itself where it has that size.
+
+    Raises:
+        ValueError: the aspect would change, and with it the camera.
+    """
+    with av.open(str(clip)) as source:
+        stream = source.streams.video[0]
+        if (stream.width, stream.height) == (width, height):
+            return clip
+        if stream.width * height != stream.height * width:
+            raise ValueError(
+                f"{clip} has {stream.width} x {stream.height}, another aspect than {width} x {height}"
+            )
+        smaller = folder / f"{clip.stem}-{height}p.mkv"
+        with av.open(str(smaller), "w") as target:
+            copy = target.add_stream(
+                "libx264", rate=stream.average_rate, options={"crf": "18", "preset": "veryfast"}
+            )
+            copy.width, copy.height, copy.pix_fmt = width, height, "yuv420p"
+            for picture in source.decode(stream):
+                small = picture.reformat(width, height, "yuv420p")
+                small.pts = None
+                target.mux(copy.encode(small))
+            target.mux(copy.encode(None))
+    return smaller
+
+
+def clip_rate_hz(clip: Path) -> Fraction:
+    """Frames a second as the file states them."""
+    with av.open(str(clip)) as source:
+        rate = source.streams.video[0].average_rate
+    if rate is None:
+        raise ValueError(f"{clip} states no rate")
+    return rate
