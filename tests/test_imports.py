@@ -70,7 +70,7 @@ LIBRARIES: dict[str, set[str]] = {
     "weights_store": {"numpy"},
     "sources": {"numpy", "av"},
     "sinks": {"numpy", "av", "mcap", "msgspec", "PIL", "pyarrow", "rerun", "zstandard"},
-    "web": {"numpy", "msgspec", "PIL", "websockets"},
+    "web": {"numpy", "aiortc", "av", "msgspec", "PIL", "websockets"},
     "cli": {"tyro"},
     "cli_tracking": {"tyro"},
     "cli_tools": {"tyro"},

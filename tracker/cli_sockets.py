@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tracker.sinks import Sink
     from tracker.sinks.layout import Layout
     from tracker.sinks.newest import Stream
+    from tracker.web.camera_channel import CameraEnd
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class SocketOptions:
         background: bool,
         say: Callable[[str], None],
         mano: "ManoModel | None" = None,
+        camera: "CameraEnd | None" = None,
     ) -> "list[Sink]":
         """The sinks asked for, their sockets open.
 
@@ -67,6 +69,7 @@ class SocketOptions:
                 clock.
             say: told where clients can connect.
             mano: for the skin of hands that carry MANO's parameters.
+            camera: takes the pictures of a browser's camera, which the server hears.
 
         Raises:
             UsageError: an address is none, is taken, or needs a token.
@@ -82,7 +85,7 @@ class SocketOptions:
             if self.serves:
                 from tracker.cli_web import serve_web
 
-                keep(serve_web(self, layout, our_clock=background, say=say, mano=mano))
+                keep(serve_web(self, layout, our_clock=background, say=say, mano=mano, camera=camera))
             if self.tcp is not None:
                 keep(self._serve(self.tcp, "--tcp", layout, say))
             if self.hts_listen is not None:

@@ -1,7 +1,7 @@
 """The commands that track and replay: live, process, replay."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.runtime.loops import Run
     from tracker.sinks import Sink
     from tracker.sources import Source
+    from tracker.sources.browser_camera import BrowserCamera
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Live:
     """Track hands live from a webcam or network stream, or through a video file."""
 
     source: str = "0"
-    """Webcam number, video file, URL (rtsp, http, udp, ...), or demo for the clip that comes along."""
+    """Webcam number, video file, URL (rtsp, http, udp, ...), demo for the clip that comes along, or browser
+    for the camera of a phone or headset, whose browser opens the page /camera of --serve."""
     realtime: bool = False
     """Play a file at its own rate as a camera would, dropping frames that come too fast."""
     max_frames: int | None = None
@@ -107,6 +109,7 @@ def track(options: Live, *, smooth: bool = False) -> int:
     interrupted = False
     broken: list[SinkFailedError] = []
     lead_s = lead_time_s(options.predict)
+    options = serving_the_camera(options)
     with interruptible(), ExitStack() as stack:
         source = open_for(options)
         stack.callback(source.close)
@@ -155,6 +158,17 @@ def lead_time_s(predict_ms: float) -> float:
     if not 0 <= predict_ms <= 1e3 * MAX_LEAD_S:
         raise UsageError(f"--predict is {predict_ms:g}; give 0 to {1e3 * MAX_LEAD_S:g} milliseconds")
     return predict_ms / 1e3
+
+
+def serving_the_camera(options: Live) -> Live:
+    """The same; where a browser is the camera, with the server that it connects to."""
+    from tracker.sources import BROWSER_LOCATION
+
+    if options.source != BROWSER_LOCATION or options.sockets.serves:
+        return options
+    from tracker.cli_web import VIEWER_ADDRESS
+
+    return replace(options, sockets=replace(options.sockets, serve=VIEWER_ADDRESS))
 
 
 def leave_out(broken: list[SinkFailedError], failure: SinkFailedError) -> None:
@@ -214,7 +228,11 @@ def open_sinks(options: Live, source: "Source") -> "list[Sink]":
         mano = stored_mano(home_folder())
     with ExitStack() as on_failure:
         sockets = options.sockets.open(
-            options.output.layout, background=source.live, say=say, mano=served_mano(options.sockets, mano)
+            options.output.layout,
+            background=source.live,
+            say=say,
+            mano=served_mano(options.sockets, mano),
+            camera=browser_camera(source),
         )
         for sink in sockets:
             on_failure.callback(sink.close)
@@ -225,6 +243,17 @@ def open_sinks(options: Live, source: "Source") -> "list[Sink]":
 
         sinks[-1] = BackgroundSink(sinks[-1])
     return sockets + sinks
+
+
+def browser_camera(source: "Source") -> "BrowserCamera | None":
+    """The source as what the server hands pictures to, if it is that."""
+    from tracker.sources import BROWSER_LOCATION
+
+    if source.name != BROWSER_LOCATION:
+        return None
+    from tracker.sources.browser_camera import BrowserCamera
+
+    return source if isinstance(source, BrowserCamera) else None
 
 
 def served_mano(sockets: SocketOptions, mano: Path | None) -> "ManoModel | None":

@@ -15,7 +15,9 @@ from tracker.errors import UsageError
 if TYPE_CHECKING:
     from tracker.cli_sockets import SocketOptions
     from tracker.mano_numpy import ManoModel
+    from tracker.sinks.addresses import Address
     from tracker.sinks.layout import Layout
+    from tracker.web.camera_channel import CameraEnd
     from tracker.web.websocket_sink import WebSocketSink
 
 VIEWER_ADDRESS = "127.0.0.1:8765"
@@ -28,6 +30,7 @@ def serve_web(
     our_clock: bool,
     say: Callable[[str], None],
     mano: "ManoModel | None" = None,
+    camera: "CameraEnd | None" = None,
 ) -> "WebSocketSink":
     """The server that ``--serve`` or ``--viewer`` asks for, listening; ``--viewer`` opens the browser too.
 
@@ -37,6 +40,7 @@ def serve_web(
         our_clock: capture times are of the monotonic clock.
         say: told where the server listens.
         mano: for the skin of hands that carry MANO's parameters.
+        camera: takes the pictures of a browser's camera; a person is told where to open its page.
 
     Raises:
         UsageError: the address is none, is taken, or needs a token; or the TLS files are of no use.
@@ -56,9 +60,12 @@ def serve_web(
         origins=options.allow_origin,
         mano=mano,
         our_clock=our_clock,
+        camera=camera,
     )
     page = page_url(sink.listens_at, tls=options.tls is not None)
     say(f"--serve listens at {page}")
+    if camera is not None:
+        say_where_the_camera_is(address, sink.listens_at, tls=options.tls is not None, say=say)
     if options.viewer:
         open_browser(page if options.token is None else f"{page}#token={quote(options.token, safe='')}", say)
     return sink
@@ -89,6 +96,39 @@ def page_url(listens_at: tuple[str, int], *, tls: bool) -> str:
     host, port = listens_at
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def say_where_the_camera_is(
+    address: "Address", listens_at: tuple[str, int], *, tls: bool, say: Callable[[str], None]
+) -> None:
+    """Tell a person which page a phone or headset must open, and what its browser will want of it."""
+    if address.is_loopback:
+        say(f"for the camera open {page_url(listens_at, tls=tls)}camera in this machine's browser")
+        return
+    page = page_url((seen_from_outside(listens_at[0]), listens_at[1]), tls=tls)
+    say(f"for the camera open {page}camera#token=TOKEN on the phone or headset")
+    if not tls:
+        say(
+            "warning: without --tls browsers on other machines refuse to give their camera "
+            "(README, 'A phone or headset as the camera', makes a certificate by openssl)"
+        )
+
+
+def seen_from_outside(host: str) -> str:
+    """The address at which others find this machine, where ``host`` stands for all of them."""
+    family, elsewhere = {
+        "0.0.0.0": (socket.AF_INET, "192.0.2.1"),
+        "::": (socket.AF_INET6, "2001:db8::1"),
+    }.get(host, (None, ""))
+    if family is None:
+        return host
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # chooses a way there; nothing is sent
+            found: str = probe.getsockname()[0]
+            return found
+    except OSError:  # no network
+        return socket.gethostname()
 
 
 def open_browser(url: str, say: Callable[[str], None]) -> None:

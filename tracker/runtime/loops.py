@@ -10,7 +10,7 @@ from typing import Protocol
 from tracker.errors import SinkFailedError, TrackerError
 from tracker.runtime.latest import ClosedError, Latest
 from tracker.runtime.outputs import Outputs
-from tracker.sources import ReadsAhead, Source, TellsState
+from tracker.sources import CountsDrops, ReadsAhead, Source, TellsState
 from tracker.structs import Frame, TrackedFrame
 
 Process = Callable[[Frame], TrackedFrame]
@@ -78,7 +78,7 @@ def run_live(
     reader = _Reader(source, mailbox, prepare)
     reader.start()
     try:
-        _follow(mailbox, process, outputs, observe)
+        _follow(source, mailbox, process, outputs, observe)
     except BaseException:  # Ctrl-C, too
         with suppress(SinkFailedError):  # the cause is what to tell
             outputs.notify("ended")
@@ -92,8 +92,11 @@ def run_live(
         raise reader.failure
 
 
-def _follow(mailbox: Latest[Frame | str], process: Process, outputs: Outputs, observe: Observer) -> None:
+def _follow(
+    source: Source, mailbox: Latest[Frame | str], process: Process, outputs: Outputs, observe: Observer
+) -> None:
     """Take frames and states until no more come."""
+    drops = source if isinstance(source, CountsDrops) else None
     while True:
         try:
             item = mailbox.take()
@@ -102,7 +105,8 @@ def _follow(mailbox: Latest[Frame | str], process: Process, outputs: Outputs, ob
         if isinstance(item, str):
             outputs.notify(item)
             continue
-        tracked = replace(process(item), dropped_frames=mailbox.replaced)
+        dropped = mailbox.replaced + (0 if drops is None else drops.dropped_frames)
+        tracked = replace(process(item), dropped_frames=dropped)
         outputs.send(tracked, item)
         observe(tracked, time.monotonic() - item.capture_time_s)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracker.sources.webcam import WebcamConfig
 
 DEMO_LOCATION = "demo"
+BROWSER_LOCATION = "browser"
 MODELS_DIRECTORY = Path(__file__).parents[1] / "models"
 
 
@@ -53,6 +54,14 @@ class ReadsAhead(Protocol):
 
 
 @runtime_checkable
+class CountsDrops(Protocol):
+    """A live source that itself keeps the newest picture only."""
+
+    dropped_frames: int
+    """Pictures that came and were never given."""
+
+
+@runtime_checkable
 class TellsState(Protocol):
     """A live source that can be away for a while."""
 
@@ -78,8 +87,8 @@ def open_source(
 
     Args:
         location: a webcam's number (``0``; on Linux also ``/dev/video0``), a URL, ``demo`` for the clip
-            that comes with the package, or the path of a recorded video. ``Path("demo")`` and ``Path("0")``
-            are files of that name.
+            that comes with the package, ``browser`` for a browser's camera that a server hands over, or the
+            path of a recorded video. ``Path("demo")`` and ``Path("0")`` are files of that name.
         camera: calibration of the source's camera; the demo brings its own.
         horizontal_fov_deg: how much it sees across its width, where there is no calibration.
         max_frames: end after so many frames.
@@ -96,6 +105,10 @@ def open_source(
     if location == DEMO_LOCATION and camera is None and horizontal_fov_deg is None:
         camera = load_camera(MODELS_DIRECTORY / "demo_camera.json")
     cameras = CameraChoice(calibration=camera, horizontal_fov_deg=horizontal_fov_deg)
+    if location == BROWSER_LOCATION:
+        from tracker.sources.browser_camera import BrowserCamera
+
+        return BrowserCamera(cameras=cameras, max_frames=max_frames)
     if (number := webcam_number(location)) is not None:
         from tracker.sources.webcam import Webcam, reopening_webcam
 

@@ -36,7 +36,7 @@ class Routes:
         headers = request.headers
         credentials = self.access.bearer(headers.get_all("Authorization"))
         refusal = self.access.refusal(headers.get_all("Host"), headers.get_all("Origin"))
-        path = request.path.partition("?")[0]
+        path = path_of(request)
         if refusal is not None:
             return text(HTTPStatus.FORBIDDEN, refusal), credentials
         if getattr(request, "method", "GET") != "GET":  # versions before 17 refuse others themselves
@@ -70,6 +70,11 @@ class Routes:
             known = ", ".join(SUBPROTOCOLS)
             return text(HTTPStatus.BAD_REQUEST, f"the subprotocol is unknown; ask for one of {known}")
         return None
+
+
+def path_of(request: Request) -> str:
+    """What the request asks for, without a query."""
+    return request.path.partition("?")[0]
 
 
 def select_subprotocol(connection: ServerConnection, asked: Sequence[Subprotocol]) -> Subprotocol | None:

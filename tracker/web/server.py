@@ -15,6 +15,7 @@ from websockets.http11 import Request, Response
 from tracker.sinks.messages import Failure
 from tracker.web.access import Access
 from tracker.web.board import Board, Numbered
+from tracker.web.camera_channel import MAX_PICTURE_BYTES, CameraEnd, attend_camera
 from tracker.web.client import Client, SpelledPreview, SpelledStats
 from tracker.web.client_messages import Record, Token, Want, decode_client_message
 from tracker.web.connections import MAX_MESSAGE_BYTES, WebConnection, connections_in
@@ -22,7 +23,7 @@ from tracker.web.listener import LimitedListener
 from tracker.web.metrics import prometheus_text
 from tracker.web.pages import Pages
 from tracker.web.previews import Previews
-from tracker.web.routes import MESSAGE_PACK, Routes, select_subprotocol
+from tracker.web.routes import CAMERA_PATH, MESSAGE_PACK, Routes, path_of, select_subprotocol
 from tracker.web.server_messages import LatencyMessage, PreviewMessage, StatsMessage, websocket_frame
 from tracker.web.spelling import SpelledFrame
 from tracker.web.statistics import Figures, Statistics
@@ -61,6 +62,8 @@ class ServerOptions:
     tls: ssl.SSLContext | None = None
     switch_recording: Callable[[bool], None] | None = None
     """Begins and ends a recording on a client's wish."""
+    camera: CameraEnd | None = None
+    """Takes the pictures of a browser's camera."""
 
 
 class WebServer:
@@ -75,8 +78,8 @@ class WebServer:
         self._options = options
         self._routes = Routes(
             options.access,
-            Pages.of(),
-            camera=False,
+            Pages.of(camera=options.camera is not None),
+            camera=options.camera is not None,
             state=lambda: board.state,
             metrics=self._metrics,
             has_place=lambda: len(self._attended) < MAX_CLIENTS,
@@ -236,7 +239,7 @@ class WebServer:
         self._attended.add(connection)
         try:
             if connection.granted or await self._hear_token(connection):
-                await self._attend_client(connection)
+                await self._attend_granted(connection)
         except ConnectionClosed:
             pass
         except Exception:
@@ -265,6 +268,14 @@ class WebServer:
         )
         await connection.close(WRONG_TOKEN, "wrong token")
         return False
+
+    async def _attend_granted(self, connection: WebConnection) -> None:
+        camera = self._options.camera
+        if camera is None or connection.request is None or path_of(connection.request) != CAMERA_PATH:
+            await self._attend_client(connection)
+        else:
+            connection.take_messages_up_to(MAX_PICTURE_BYTES)
+            await attend_camera(connection, camera)
 
     async def _attend_client(self, connection: WebConnection) -> None:
         client = Client(

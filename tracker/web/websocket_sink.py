@@ -15,6 +15,7 @@ from tracker.sinks.listening import check_token_given, listen
 from tracker.structs import Frame, StreamInfo, TrackedFrame
 from tracker.web.access import Access, Place, place_of
 from tracker.web.board import Board
+from tracker.web.camera_channel import CameraEnd
 from tracker.web.listener import LimitedListener
 from tracker.web.server import MAX_CLIENTS, SPARE_CONNECTIONS, ServerOptions, WebServer
 from tracker.web.spelling import RunFacts
@@ -37,6 +38,7 @@ class WebSocketSink:
         mano: for the skin of hands that carry MANO's parameters.
         our_clock: capture times are of this machine's monotonic clock, so that latency is known.
         switch_recording: begins and ends a recording on a client's wish; must not block.
+        camera: takes the pictures of a browser's camera, which can then connect at ``/camera``.
 
     Raises:
         SinkError: the address cannot be listened at, others can reach it and there is no token, or an
@@ -55,6 +57,7 @@ class WebSocketSink:
         mano: ManoModel | None = None,
         our_clock: bool = True,
         switch_recording: Callable[[bool], None] | None = None,
+        camera: CameraEnd | None = None,
     ) -> None:
         check_token_given(address, token, option=_OPTION)
         access = Access(
@@ -75,7 +78,7 @@ class WebSocketSink:
             listener,
             self._board,
             self._statistics,
-            ServerOptions(access, preview, tls, switch_recording),
+            ServerOptions(access, preview, tls, switch_recording, camera),
         )
         self._listener = listener
         self._closed = False
