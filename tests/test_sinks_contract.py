@@ -45,7 +45,7 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
     name = request.param
     skip_without_library(name)
     if name in SOCKET_SINKS:
-        (sink,) = SOCKET_SINKS[name].open(NATIVE, background=False, say=lambda line: None)
+        sink, *_ = SOCKET_SINKS[name].open(NATIVE, background=False, say=lambda line: None)
     else:
         sink = open_sink(tmp_path / f"a{name}")
     yield sink

@@ -18,7 +18,7 @@ from tracker.hand_mesh import mesh_of
 from tracker.sinks.layout import find_layout
 from tracker.sinks.wire import Header, decode_message
 from tracker.structs import TrackedFrame
-from tracker.web import server as server_module
+from tracker.web import hearing
 from tracker.web.previews import Previews
 
 
@@ -287,7 +287,7 @@ def test_a_client_that_says_something_else_first_hears_nothing(
 
 
 def test_a_client_that_says_nothing_is_let_go(guarded: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "TOKEN_S", 0.05)
+    monkeypatch.setattr(hearing, "TOKEN_S", 0.05)
     with guarded.connect() as client:
         guarded.sink.send(two_hands(), None)
         assert client.hear()["type"] == "error"

@@ -85,7 +85,10 @@ class SocketOptions:
             if self.serves:
                 from tracker.cli_web import serve_web
 
-                keep(serve_web(self, layout, our_clock=background, say=say, mano=mano, camera=camera))
+                for served in serve_web(
+                    self, layout, our_clock=background, say=say, mano=mano, camera=camera
+                ):
+                    keep(served)
             if self.tcp is not None:
                 keep(self._serve(self.tcp, "--tcp", layout, say))
             if self.hts_listen is not None:

@@ -4,8 +4,11 @@ import os
 import socket
 import ssl
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,10 +18,10 @@ from tracker.errors import UsageError
 if TYPE_CHECKING:
     from tracker.cli_sockets import SocketOptions
     from tracker.mano_numpy import ManoModel
+    from tracker.sinks import Sink
     from tracker.sinks.addresses import Address
     from tracker.sinks.layout import Layout
     from tracker.web.camera_channel import CameraEnd
-    from tracker.web.websocket_sink import WebSocketSink
 
 VIEWER_ADDRESS = "127.0.0.1:8765"
 
@@ -31,7 +34,7 @@ def serve_web(
     say: Callable[[str], None],
     mano: "ManoModel | None" = None,
     camera: "CameraEnd | None" = None,
-) -> "WebSocketSink":
+) -> "list[Sink]":
     """The server that ``--serve`` or ``--viewer`` asks for, listening; ``--viewer`` opens the browser too.
 
     Args:
@@ -42,16 +45,26 @@ def serve_web(
         mano: for the skin of hands that carry MANO's parameters.
         camera: takes the pictures of a browser's camera; a person is told where to open its page.
 
+    Returns:
+        The server, and what records on its clients' wish.
+
     Raises:
         UsageError: the address is none, is taken, or needs a token; or the TLS files are of no use.
     """
+    from tracker.runtime.recording_switch import RecordingSwitch
     from tracker.sinks.addresses import find_address
     from tracker.web.websocket_sink import WebSocketSink
 
     address = find_address(
         options.serve or VIEWER_ADDRESS, option="--serve", kind=socket.SOCK_STREAM, lowest_port=0
     )
-    sink = WebSocketSink(
+
+    def tell(recording: str | None, failure: str | None) -> None:
+        server.recording_is(recording, failure)
+        say(f"error: {failure}; tracking goes on" if failure else f"recording {recording or 'ended'}")
+
+    switch = RecordingSwitch(partial(open_next_recording, layout), tell)
+    server = WebSocketSink(
         address,
         token=options.token,
         layout=layout,
@@ -60,15 +73,33 @@ def serve_web(
         origins=options.allow_origin,
         mano=mano,
         our_clock=our_clock,
+        switch_recording=switch.switch,
         camera=camera,
     )
-    page = page_url(sink.listens_at, tls=options.tls is not None)
+    page = page_url(server.listens_at, tls=options.tls is not None)
     say(f"--serve listens at {page}")
     if camera is not None:
-        say_where_the_camera_is(address, sink.listens_at, tls=options.tls is not None, say=say)
+        say_where_the_camera_is(address, server.listens_at, tls=options.tls is not None, say=say)
     if options.viewer:
         open_browser(page if options.token is None else f"{page}#token={quote(options.token, safe='')}", say)
-    return sink
+    return [server, switch]
+
+
+def open_next_recording(layout: "Layout") -> "tuple[Sink, str]":
+    """A recording in the current folder named after the time, in place of none that is there; and its name.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    from tracker.sinks import open_recording
+
+    name = time.strftime("hands-%Y%m%d-%H%M%S")
+    path = Path(f"{name}.jsonl")
+    for number in count(2):
+        if not path.exists():
+            break
+        path = Path(f"{name}-{number}.jsonl")
+    return open_recording(path, layout=layout), path.name
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:

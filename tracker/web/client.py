@@ -8,37 +8,9 @@ from websockets.protocol import State as ConnectionState
 from tracker.sinks.messages import Failure
 from tracker.web.board import Numbered
 from tracker.web.client_messages import Want
-from tracker.web.server_messages import PreviewMessage, StatsMessage, websocket_frame
-from tracker.web.spelling import SpelledFrame, SpelledMessage, Spelling
-
-
-class SpelledPreview(SpelledMessage):
-    """A preview; sent to those who want it."""
-
-    def __init__(self, preview: PreviewMessage) -> None:
-        super().__init__(lambda: preview)
-
-
-class SpelledStats(SpelledMessage):
-    """Figures; sent to those who want them."""
-
-    def __init__(self, stats: StatsMessage) -> None:
-        super().__init__(lambda: stats)
-
-
-class Pace:
-    """Lets through at most so many a second, evenly over time though frames come when they come."""
-
-    def __init__(self, rate_hz: float | None) -> None:
-        self._interval_s = 0.0 if rate_hz is None else 1.0 / rate_hz
-        self._due_s = float("-inf")
-
-    def lets(self, now_s: float) -> bool:
-        """Whether it is time; if so, that was the turn."""
-        if now_s < self._due_s:
-            return False
-        self._due_s = max(self._due_s, now_s - self._interval_s) + self._interval_s
-        return True
+from tracker.web.pacing import Pace
+from tracker.web.server_messages import websocket_frame
+from tracker.web.spelling import SpelledFrame, SpelledMessage, SpelledPreview, SpelledStats, Spelling
 
 
 class Client:

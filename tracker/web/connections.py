@@ -39,7 +39,7 @@ class WebConnection(ServerConnection):
             self.loop.call_soon(self.on_room)
 
     def take_messages_up_to(self, size_bytes: int) -> None:
-        """Close the connection when its peer sends a longer message; for use before the first."""
+        """Close the connection when its peer sends a longer message."""
         for name in (
             "max_size",
             "max_message_size",

@@ -34,7 +34,11 @@ class LimitedListener(socket.socket):
         if self.open >= self.max_open:
             peer.close()
             raise BlockingIOError(0, "too many connections")
-        with suppress(OSError):  # so that what a slow peer reads is not seconds old
+        with suppress(OSError):
+            peer.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # asyncio sets it on sockets of its own only
+            # What a slow peer reads is not to be seconds old.
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         return _Counted(peer, self), place
 

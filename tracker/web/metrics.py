@@ -1,8 +1,9 @@
-"""A run's figures in Prometheus' text format 0.0.4."""
+"""A run's figures as they are published: Prometheus' text format 0.0.4, and the message for clients."""
 
 from collections.abc import Iterable, Iterator
 
 from tracker.joints import Side
+from tracker.web.server_messages import LatencyMessage, StatsMessage
 from tracker.web.statistics import QUANTILES, Figures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,6 +48,22 @@ def prometheus_text(figures: Figures, *, clients: int, playing: bool, recording:
         *_metric("recording", "gauge", "Whether a recording asked for by a client runs.", [("", recording)]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def stats_message(
+    figures: Figures, *, clients: int, recording: str | None, preview_offered: bool
+) -> StatsMessage:
+    """What clients are told."""
+    quantiles = figures.latency_s or (None,) * len(QUANTILES)
+    return StatsMessage(
+        frame_rate_hz=round(figures.frame_rate_hz, 2),
+        latency_ms=LatencyMessage(*(None if value is None else round(1e3 * value, 3) for value in quantiles)),
+        stage_ms={name: round(1e3 * value, 3) for name, value in figures.stages_s.items()},
+        dropped_frames=figures.dropped_frames,
+        clients=clients,
+        recording=recording,
+        preview_offered=preview_offered,
+    )
 
 
 def _latency(figures: Figures) -> Iterator[str]:

@@ -72,9 +72,9 @@ class Routes:
         return None
 
 
-def path_of(request: Request) -> str:
-    """What the request asks for, without a query."""
-    return request.path.partition("?")[0]
+def path_of(request: Request | None) -> str:
+    """What is asked for, without a query."""
+    return "" if request is None else request.path.partition("?")[0]
 
 
 def select_subprotocol(connection: ServerConnection, asked: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -2,37 +2,32 @@
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from tracker.sinks.messages import Failure
-from tracker.web.access import Access
 from tracker.web.board import Board, Numbered
-from tracker.web.camera_channel import MAX_PICTURE_BYTES, CameraEnd, attend_camera
-from tracker.web.client import Client, SpelledPreview, SpelledStats
-from tracker.web.client_messages import Record, Token, Want, decode_client_message
+from tracker.web.camera_channel import MAX_PICTURE_BYTES, attend_camera
+from tracker.web.client import Client
 from tracker.web.connections import MAX_MESSAGE_BYTES, WebConnection, connections_in
+from tracker.web.hearing import hear_token, obey
 from tracker.web.listener import LimitedListener
-from tracker.web.metrics import prometheus_text
+from tracker.web.metrics import prometheus_text, stats_message
+from tracker.web.options import ServerOptions
+from tracker.web.pacing import Budget
 from tracker.web.pages import Pages
 from tracker.web.previews import Previews
 from tracker.web.routes import CAMERA_PATH, MESSAGE_PACK, Routes, path_of, select_subprotocol
-from tracker.web.server_messages import LatencyMessage, PreviewMessage, StatsMessage, websocket_frame
-from tracker.web.spelling import SpelledFrame
-from tracker.web.statistics import Figures, Statistics
+from tracker.web.server_messages import PreviewMessage
+from tracker.web.spelling import SpelledFrame, SpelledPreview, SpelledStats
+from tracker.web.statistics import Statistics
 
 MAX_CLIENTS = 128
 SPARE_CONNECTIONS = 64
 """Beside clients: pages under way, handshakes, clients that have not said the token."""
-TOKEN_S = 5.0
-"""How long a client may take to say the token."""
 OPEN_S = 20.0
 """How long a handshake or a page may take."""
 STUCK_S = 30.0
@@ -44,26 +39,10 @@ LAST_WORDS_S = 0.5
 """How long clients may take, at the end, to accept what is newest."""
 CLOSE_S = 0.5
 """How long they may take to say goodbye."""
-WRONG_TOKEN = 4401
-"""The code a connection is closed with."""
-
 _log = logging.getLogger(__name__)
 _library_log = logging.getLogger(f"{__name__}.websockets")
 _library_log.setLevel(logging.CRITICAL)
 """Peers that break off or speak nonsense are no errors of ours."""
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """What one server offers to whom."""
-
-    access: Access
-    preview: bool = False
-    tls: ssl.SSLContext | None = None
-    switch_recording: Callable[[bool], None] | None = None
-    """Begins and ends a recording on a client's wish."""
-    camera: CameraEnd | None = None
-    """Takes the pictures of a browser's camera."""
 
 
 class WebServer:
@@ -203,20 +182,14 @@ class WebServer:
 
     def _publish_stats(self) -> None:
         if any(client.want.stats for client in self._clients):
-            self._stats = self._board.number(SpelledStats(self._stats_message()))
+            message = stats_message(
+                self._statistics.figures(),
+                clients=len(self._clients),
+                recording=self._recording,
+                preview_offered=self._options.preview,
+            )
+            self._stats = self._board.number(SpelledStats(message))
             self.spread()
-
-    def _stats_message(self) -> StatsMessage:
-        figures = self._statistics.figures()
-        return StatsMessage(
-            frame_rate_hz=round(figures.frame_rate_hz, 2),
-            latency_ms=_latency_message(figures),
-            stage_ms={name: round(1e3 * value, 3) for name, value in figures.stages_s.items()},
-            dropped_frames=figures.dropped_frames,
-            clients=len(self._clients),
-            recording=self._recording,
-            preview_offered=self._options.preview,
-        )
 
     def _metrics(self) -> str:
         return prometheus_text(
@@ -232,50 +205,27 @@ class WebServer:
         assert isinstance(connection, WebConnection)
         answer, credentials = self._routes.answer(request)
         connection.granted = credentials == "granted"
+        if connection.granted and path_of(request) == CAMERA_PATH:
+            connection.take_messages_up_to(MAX_PICTURE_BYTES)
         return answer
 
     async def _attend(self, connection: ServerConnection) -> None:
         assert isinstance(connection, WebConnection)
         self._attended.add(connection)
         try:
-            if connection.granted or await self._hear_token(connection):
-                await self._attend_granted(connection)
+            if not (connection.granted or await hear_token(connection, self._options.access)):
+                return
+            if self._options.camera is not None and path_of(connection.request) == CAMERA_PATH:
+                connection.take_messages_up_to(MAX_PICTURE_BYTES)
+                await attend_camera(connection, self._options.camera)
+            else:
+                await self._attend_client(connection)
         except ConnectionClosed:
             pass
         except Exception:
             _log.exception("a client is let go for an error of this program")
         finally:
             self._attended.discard(connection)
-
-    async def _hear_token(self, connection: WebConnection) -> bool:
-        """Whether the first message is the token; otherwise the connection is closed."""
-        try:
-            async with asyncio.timeout(TOKEN_S):
-                message = decode_client_message(await connection.recv())
-            if isinstance(message, Token) and self._options.access.is_token(message.token):
-                return True
-            reason = (
-                "that is not the token"
-                if isinstance(message, Token)
-                else "the first message must be the token"
-            )
-        except TimeoutError:
-            reason = f"no token came within {TOKEN_S:g} seconds"
-        except ValueError as error:
-            reason = str(error)
-        connection.transport.write(
-            websocket_frame(Failure(reason), binary=connection.subprotocol == MESSAGE_PACK)
-        )
-        await connection.close(WRONG_TOKEN, "wrong token")
-        return False
-
-    async def _attend_granted(self, connection: WebConnection) -> None:
-        camera = self._options.camera
-        if camera is None or connection.request is None or path_of(connection.request) != CAMERA_PATH:
-            await self._attend_client(connection)
-        else:
-            connection.take_messages_up_to(MAX_PICTURE_BYTES)
-            await attend_camera(connection, camera)
 
     async def _attend_client(self, connection: WebConnection) -> None:
         client = Client(
@@ -289,7 +239,7 @@ class WebServer:
         try:
             budget = Budget(MESSAGES_PER_S, MESSAGES_AT_ONCE)
             async for message in connection:
-                self._hear(client, message)
+                obey(client, message, self._options)
                 wait_s = budget.wait_s(asyncio.get_running_loop().time())
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
@@ -299,26 +249,6 @@ class WebServer:
     def _offer_again(self, client: Client) -> None:
         if client in self._clients:
             client.offer(self._board.newest(), asyncio.get_running_loop().time())
-
-    def _hear(self, client: Client, message: str | bytes) -> None:
-        try:
-            said = decode_client_message(message)
-        except ValueError as error:
-            client.fail(str(error))
-            return
-        match said:
-            case Want():
-                client.set_wishes(said)
-                if said.preview and not self._options.preview:
-                    client.fail("previews are not offered; the tracker was started without --preview")
-            case Record():
-                if self._options.switch_recording is None:
-                    client.fail("recordings cannot be switched on here")
-                else:
-                    client.asked_to_record = True
-                    self._options.switch_recording(said.on)
-            case Token():
-                pass
 
     # The end
 
@@ -339,26 +269,3 @@ class WebServer:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await server.wait_closed()
-
-
-class Budget:
-    """How long somebody must wait who may do something so often, and so often at once."""
-
-    def __init__(self, per_s: float, at_once: float) -> None:
-        self._per_s = per_s
-        self._at_once = at_once
-        self._left = at_once
-        self._at_s: float | None = None
-
-    def wait_s(self, now_s: float) -> float:
-        """Spend one; 0 where there was one left."""
-        if self._at_s is not None:
-            self._left = min(self._at_once, self._left + (now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
-        self._left -= 1.0
-        return max(0.0, -self._left / self._per_s)
-
-
-def _latency_message(figures: Figures) -> LatencyMessage:
-    values = figures.latency_s or (None, None, None)
-    return LatencyMessage(*(None if value is None else round(1e3 * value, 3) for value in values))

@@ -19,7 +19,14 @@ from tracker.sinks.layout import NATIVE, Layout
 from tracker.sinks.messages import FrameMessage, HandMessage
 from tracker.sinks.wire import frame_message
 from tracker.structs import Frame, StreamInfo, TrackedFrame, TrackedHand
-from tracker.web.server_messages import LiveFrameMessage, LiveHandMessage, MeshMessage, websocket_frame
+from tracker.web.server_messages import (
+    LiveFrameMessage,
+    LiveHandMessage,
+    MeshMessage,
+    PreviewMessage,
+    StatsMessage,
+    websocket_frame,
+)
 
 _LATENCY_DECIMALS = 3
 
@@ -57,6 +64,20 @@ class SpelledMessage:
         if binary not in self._spelled:
             self._spelled[binary] = websocket_frame(self._message(), binary=binary)
         return self._spelled[binary]
+
+
+class SpelledPreview(SpelledMessage):
+    """A preview; sent to those who want it."""
+
+    def __init__(self, preview: PreviewMessage) -> None:
+        super().__init__(lambda: preview)
+
+
+class SpelledStats(SpelledMessage):
+    """Figures; sent to those who want them."""
+
+    def __init__(self, stats: StatsMessage) -> None:
+        super().__init__(lambda: stats)
 
 
 class SpelledFrame:

@@ -17,7 +17,8 @@ from tracker.web.access import Access, Place, place_of
 from tracker.web.board import Board
 from tracker.web.camera_channel import CameraEnd
 from tracker.web.listener import LimitedListener
-from tracker.web.server import MAX_CLIENTS, SPARE_CONNECTIONS, ServerOptions, WebServer
+from tracker.web.options import ServerOptions
+from tracker.web.server import MAX_CLIENTS, SPARE_CONNECTIONS, WebServer
 from tracker.web.spelling import RunFacts
 from tracker.web.statistics import Statistics
 
