@@ -1,5 +1,6 @@
 """Skin posed to the published joints: it agrees with them, on both sides, for the open hand and MANO."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -250,3 +251,18 @@ def test_bones_are_walked_from_the_wrist_outward() -> None:
 
     assert chain(open_hand_at_rest(Side.LEFT)) == [5, 5, 5, 4]
     assert chain(mano_at_rest(MANO, some_parameters(Side.LEFT))) == [5, 5, 5]
+
+
+@pytest.mark.parametrize("with_mano", [False, True], ids=["open hand", "mano"])
+def test_skin_is_computed_in_the_callers_thread_alone(with_mano: bool) -> None:
+    """A BLAS that shares the work leaves threads spinning: that took 30 ms of processor time a live frame."""
+    parameters = some_parameters(Side.RIGHT)
+    joints = mano_joints(parameters)
+    pose = pose_of(Side.RIGHT, joints, parameters if with_mano else None)
+    skin_of(pose)
+    time.sleep(0.1)  # what threads of tests before may still spin
+    start_s, own_s = time.process_time(), time.thread_time()
+    for _ in range(20):
+        skin_of(pose)
+    own_s, all_s = time.thread_time() - own_s, time.process_time() - start_s
+    assert all_s < 1.5 * own_s

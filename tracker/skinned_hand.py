@@ -24,6 +24,9 @@ NUM_SKELETON_JOINTS = 25
 FROM_SKELETON: tuple[int, ...] = (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 24)
 """For each of the project's 21 joints, its index among the 25 of the skeleton."""
 
+_ROWS_AT_ONCE = 512
+"""OpenBLAS shares larger products among threads, which then spin for 20 ms: time that a live run needs."""
+
 _FILE = Path(__file__).parent / "models" / "open_hand.npz"
 
 
@@ -73,7 +76,9 @@ def blend_skin(
     """
     shift = joints_m - (linear @ rest_joints_m[..., None])[..., 0]
     maps = np.concatenate([linear, shift[..., None]], axis=-1)
-    blended = (weights @ maps.reshape(*maps.shape[:-2], 12)).reshape(*maps.shape[:-3], len(weights), 3, 4)
+    flat = maps.reshape(*maps.shape[:-2], 12)
+    rows = [weights[row : row + _ROWS_AT_ONCE] @ flat for row in range(0, len(weights), _ROWS_AT_ONCE)]
+    blended = np.concatenate(rows, axis=-2).reshape(*maps.shape[:-3], len(weights), 3, 4)
     skin: FloatArray = np.einsum("...vij,...vj->...vi", blended[..., :3], vertices_m) + blended[..., 3]
     return skin
 
