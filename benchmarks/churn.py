@@ -20,6 +20,8 @@ from benchmarks.listening import LineClient, WebSocketClient
 
 JOIN_S = 20.0
 LONGEST_STAY_S = 2.0
+LONGEST_PAUSE_S = 1.0
+"""Until the next visitor comes in place of one that left."""
 
 
 class Churn:
@@ -76,7 +78,7 @@ class Churn:
             thread.join(JOIN_S)
 
     def _visit_on(self, chance: random.Random) -> None:
-        while True:
+        while not self._ended.wait(chance.uniform(0.0, LONGEST_PAUSE_S)):
             with self._lock:
                 self._lock.wait_for(lambda: not self._resting.is_set())
                 if self._ended.is_set():

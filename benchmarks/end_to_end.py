@@ -1,6 +1,6 @@
 """How fast is a recorded video tracked, with how much memory, and how soon is the first frame there?
 
-    python -m benchmarks.end_to_end CLIP [--camera CAMERA.json] [--loop N_FRAMES] [--starts N]
+    python -m benchmarks.end_to_end CLIP [--camera CAMERA.json] [--loop N_FRAMES] [--starts N] [--live RATES]
 
 The clip goes the way of the command line's ``process``: decoded ahead in a thread, tracked, recorded as
 JSON lines. Frames a second count from the opened source to the last line written; process() is the tracking
@@ -8,6 +8,10 @@ alone. CPU time is that of all threads, decoding included. Memory is what the sy
 process (resident set). With --loop the clip is first lengthened to so many frames by copying its packets
 (no re-encoding; 20,000 frames of 1080p take half a gigabyte of temporary space). Memory is then printed every
 1,000 frames; the slope is that of a straight line through the second half, and flat is what it should be.
+
+Then it is played live, over and over, at 30 and 60 frames a second, through the live loop: from a frame's
+capture, which is when it was due, to its line in the recording, and how much of that it waited for the source
+and in the mailbox, was tracked and written. What a client at a socket sees is measured by `sinks.py`.
 
 Start-up is the time from starting ``python run_live.py --source demo --record FILE`` to the first frame in
 the file, as a person at a shell has it; the median of several starts. Without the demo clip in this
@@ -29,6 +33,7 @@ import numpy as np
 import tyro
 
 from benchmarks.clips import lengthened
+from benchmarks.live_run import track_live
 from benchmarks.measure import Duration, describe_machine, print_json, print_table, summarize
 from tracker import HandTracker, open_source
 from tracker.cameras import load_camera
@@ -55,6 +60,10 @@ class Args:
     """Repeat the clip for at least this many frames; 20,000 shows whether memory grows."""
     warm_up: int = 10
     """Frames at the start whose tracking time does not count."""
+    live: tuple[int, ...] = (30, 60)
+    """Play it live at so many frames a second, too; none with --live and nothing after it."""
+    live_frames: int = 600
+    """How many frames of each."""
     starts: int = 5
     """How often to start the program; 0 leaves start-up out."""
 
@@ -143,7 +152,10 @@ def peak_mb() -> float:
 
 
 def print_report(
-    process: dict[str, float], totals: dict[str, float | int | None], starts: Sequence[float]
+    process: dict[str, float],
+    totals: dict[str, float | int | None],
+    live: Sequence[dict[str, float | int]],
+    starts: Sequence[float],
 ) -> None:
     """The tables a person reads."""
     print("  ".join(f"{key} {value}" for key, value in describe_machine().items()))
@@ -151,6 +163,10 @@ def print_report(
     print_table(
         ["whole run", ""], [[key, value if value is not None else "-"] for key, value in totals.items()]
     )
+    if live:
+        print_table(
+            ["live", *list(live[0])[1:]], [[f"{row['rate_hz']}/s", *list(row.values())[1:]] for row in live]
+        )
     if starts:
         times = [float(np.median(starts)), min(starts), max(starts)]
         print_table(["start to first frame", "median s", "least s", "most s"], [["", *times]])
@@ -164,16 +180,18 @@ def main() -> None:
         run, totals = track_clip(clip, args.camera, folder / "clip.jsonl")
         counted = [Duration(took_s, 0.0) for took_s in run.process_s[args.warm_up :]]
         process = {key: value for key, value in summarize(counted).items() if key != "cpu_ms"}
+        live = [track_live(args.clip, args.camera, rate, args.live_frames, folder) for rate in args.live]
         demo = (MODELS_DIRECTORY / "demo.mp4").exists()
         location = DEMO_LOCATION if demo else str(args.clip.resolve())
         starts = [start_up_s(location, folder) for _ in range(args.starts)]
-    print_report(process, totals, starts)
+    print_report(process, totals, live, starts)
     print_json(
         "end_to_end",
         {
             "clip": args.clip.name,
             "process": process,
             **totals,
+            "live": live,
             "memory_mb": run.memory_mb,
             "start_source": "demo" if demo else args.clip.name,
             "start_s": starts,
