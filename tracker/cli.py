@@ -12,6 +12,7 @@ from typing import Annotated, Protocol
 
 import tyro
 
+from tracker.cli_cameras import CalibrateCamera
 from tracker.cli_running import FILE_STATUS, say
 from tracker.cli_sockets import SocketOptions
 from tracker.cli_tools import CalibrateHand, Evaluate, Weights
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Annotated[Live, tyro.conf.subcommand(name="live")]
         | Annotated[Process, tyro.conf.subcommand(name="process")]
         | Annotated[Replay, tyro.conf.subcommand(name="replay")]
+        | Annotated[CalibrateCamera, tyro.conf.subcommand(name="calibrate-camera")]
         | Annotated[CalibrateHand, tyro.conf.subcommand(name="calibrate-hand")]
         | Annotated[Weights, tyro.conf.subcommand(name="weights")]
         | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
