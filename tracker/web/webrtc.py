@@ -10,10 +10,16 @@ import time
 from collections.abc import Callable
 
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
+from tracker.web.prompt_frames import PromptFrames
+
 ANSWER_WITHIN_S = 5.0
+JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+"""Where a receiver keeps what puts packets together; no public way leads there. With versions of the
+library that have it elsewhere, each picture waits for the next one."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +64,9 @@ class Call:
 
     def _begin(self, track: MediaStreamTrack) -> None:
         if self._reading is None:
+            for receiver in self._peer.getReceivers():
+                if hasattr(receiver, JITTER_BUFFER):
+                    setattr(receiver, JITTER_BUFFER, PromptFrames(JitterFrame))
             self._reading = asyncio.create_task(self._read(track))
 
     async def _read(self, track: MediaStreamTrack) -> None:
