@@ -177,7 +177,7 @@ def test_the_size_is_read_before_decoding(width, height, progressive, grey):
 
 
 def test_a_turned_phone_gives_another_camera():
-    camera, clock, taker = connected(cameras=CameraChoice(horizontal_fov_deg=70.0))
+    camera, clock, taker = connected(cameras=CameraChoice(horizontal_fov_deg=70.0, turns=True))
     cameras = []
     for size in ((128, 96), (128, 96), (96, 128)):
         clock.now_s += 0.03
@@ -185,6 +185,9 @@ def test_a_turned_phone_gives_another_camera():
         cameras.append(taker.take().camera)
     assert cameras[0] is cameras[1]
     assert (cameras[2].width, cameras[2].height) == (96, 128)
+    upright, turned = cameras[0].to_json(), cameras[2].to_json()
+    assert (upright["fx"], upright["fy"]) == (turned["fx"], turned["fy"])  # the lens is the same
+    assert upright["fx"] == pytest.approx(64 / math.tan(math.radians(35.0)))
 
 
 def test_a_picture_that_does_not_fit_the_calibration_is_dropped_and_said():

@@ -29,7 +29,8 @@ class CameraOptions:
     which: str | None = None
     """Of a camera file with several cameras this one: cam0, cam1, ..."""
     fov: float | None = None
-    """Horizontal field of view in degrees, 10 to 170, where there is no calibration."""
+    """Horizontal field of view in degrees, 10 to 170, where there is no calibration; of --source browser
+    across the picture's longer side."""
 
     def load(self) -> "Camera | None":
         """The calibration, if one is given."""

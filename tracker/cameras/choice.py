@@ -24,7 +24,12 @@ def pinhole_from_fov(width: int, height: int, horizontal_fov_deg: float, *, assu
         raise CameraError(
             f"the field of view is {horizontal_fov_deg:g} degrees; give one from {low:g} to {high:g}"
         )
-    focal = 0.5 * width / math.tan(math.radians(horizontal_fov_deg) / 2)
+    return _centred_pinhole(width, height, width, horizontal_fov_deg, assumed)
+
+
+def _centred_pinhole(width: int, height: int, seen_px: int, fov_deg: float, assumed: bool) -> Pinhole:
+    """A pinhole with square pixels and a centred axis that sees ``fov_deg`` across ``seen_px``."""
+    focal = 0.5 * seen_px / math.tan(math.radians(fov_deg) / 2)
     return Pinhole(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2, assumed=assumed)
 
 
@@ -38,6 +43,9 @@ class CameraChoice:
 
     calibration: Camera | None = None
     horizontal_fov_deg: float | None = None
+    turns: bool = False
+    """The camera may be turned on its side: the angle is across the longer side of the picture, however it is
+    held, and not across its width."""
 
     def __post_init__(self) -> None:
         if self.calibration is not None and self.horizontal_fov_deg is not None:
@@ -53,7 +61,8 @@ class CameraChoice:
         """
         if self.calibration is not None:
             return self.calibration.resized(width, height)
-        if self.horizontal_fov_deg is not None:
-            return pinhole_from_fov(width, height, self.horizontal_fov_deg)
-        across = math.tan(math.radians(ASSUMED_FOV_DEG) / 2) * width / max(width, height)
-        return pinhole_from_fov(width, height, math.degrees(2 * math.atan(across)), assumed=True)
+        longer = max(width, height)
+        if self.horizontal_fov_deg is None:
+            return _centred_pinhole(width, height, longer, ASSUMED_FOV_DEG, assumed=True)
+        seen_px = longer if self.turns else width
+        return _centred_pinhole(width, height, seen_px, self.horizontal_fov_deg, assumed=False)

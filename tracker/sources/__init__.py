@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import unquote
@@ -90,7 +91,8 @@ def open_source(
             that comes with the package, ``browser`` for a browser's camera that a server hands over, or the
             path of a recorded video. ``Path("demo")`` and ``Path("0")`` are files of that name.
         camera: calibration of the source's camera; the demo brings its own.
-        horizontal_fov_deg: how much it sees across its width, where there is no calibration.
+        horizontal_fov_deg: how much it sees across its width, where there is no calibration; of ``browser``
+            across the longer side, as phones are turned.
         max_frames: end after so many frames.
         webcam: the mode to ask a webcam for.
         network: time limits for URLs.
@@ -108,7 +110,7 @@ def open_source(
     if location == BROWSER_LOCATION:
         from tracker.sources.browser_camera import BrowserCamera
 
-        return BrowserCamera(cameras=cameras, max_frames=max_frames)
+        return BrowserCamera(cameras=replace(cameras, turns=True), max_frames=max_frames)
     if (number := webcam_number(location)) is not None:
         from tracker.sources.webcam import Webcam, reopening_webcam
 
