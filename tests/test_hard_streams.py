@@ -119,6 +119,22 @@ def test_a_clock_that_stands_or_steps_back_costs_no_hand(scene: list[Frame], tim
     assert all(seen_sides(result) == BOTH for result in results[2:])
 
 
+def test_pictures_of_another_size_begin_other_tracks(scene: list[Frame]) -> None:
+    """A camera that comes back in another mode, however soon: places in pixels mean nothing any more."""
+    frames = on_clock(scene[:12])
+    frames[8:] = [halved(frame) for frame in frames[8:]]
+    results = tracked(frames)
+    assert {hand.track_id for hand in results[7].hands} == {1, 2}
+    assert {hand.track_id for result in results[8:] for hand in result.hands} == {3, 4}
+    assert seen_sides(results[-1]) == BOTH
+
+
+def halved(frame: Frame) -> Frame:
+    """Every other pixel of the picture, and the camera that sees it so."""
+    camera = frame.camera.resized(frame.camera.width // 2, frame.camera.height // 2)
+    return replace(frame, image_rgb=np.ascontiguousarray(frame.image_rgb[::2, ::2]), camera=camera)
+
+
 def test_after_a_leap_of_the_clock_hands_are_found_anew(scene: list[Frame]) -> None:
     """Forward or back: what was known is as old as the leap is long."""
     for leap_s in (-5.0, 1e6):

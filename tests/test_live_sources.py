@@ -17,7 +17,7 @@ from small_videos import write_video
 
 from tracker.cameras import CameraChoice, pinhole_from_fov
 from tracker.errors import CameraError, CameraMismatchError, SourceError, SourceFailedError
-from tracker.sources import open_source, webcam
+from tracker.sources import live_pictures, open_source, webcam
 from tracker.sources.decoding import decode_pictures
 from tracker.sources.live_pictures import LivePictures
 from tracker.sources.network_stream import NetworkConfig, NetworkStream, public_name, stream_options
@@ -339,6 +339,17 @@ def test_a_stream_is_joined_in_the_middle_of_a_long_group_of_pictures():
     with served(content[start:], states_length=False) as url, closing(open_source(url)) as source:
         frames = list(source)
     assert 40 <= len(frames) <= 50
+
+
+def test_a_stream_whose_pictures_become_impossibly_large_breaks_off_before_they_are_decoded(monkeypatch):
+    monkeypatch.setattr(live_pictures, "MAX_PIXELS", 128 * 96)
+    content = mpeg_ts((96, 64)) + mpeg_ts((256, 192), frames=120)
+    with served(content, states_length=False) as url:
+        sizes = set()
+        with pytest.raises(SourceFailedError, match="cannot be decoded after"):
+            for frame in open_source(url):
+                sizes.add(frame.image_rgb.shape)
+    assert sizes == {(64, 96, 3)}
 
 
 class WithSound:

@@ -20,6 +20,8 @@ CLOSE_WAIT_S = 0.5
 LARGEST_DRIVER_DELAY_S = 0.5
 """How far before its arrival a picture's own time may lie to count as a time on our clock."""
 SMALLEST_STEP_S = 1e-6
+MAX_PIXELS = 7680 * 4320
+"""Larger pictures are not decoded: a few wrong bits in a stream's header ask for gigabytes of memory."""
 
 
 class LivePictures:
@@ -72,6 +74,7 @@ class LivePictures:
             stream = find_video_stream(container, name)
             stream.thread_type = "SLICE"  # frame threads would hold back three pictures
             stream.codec_context.flags |= Flags.low_delay
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             self.frame_rate_hz = frame_rate_hz(stream)
             self._pictures = decode_pictures(container, stream, name, quiet_s=quiet_s)
             self._first = self._read()
