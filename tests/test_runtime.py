@@ -268,16 +268,30 @@ def test_a_live_loop_passes_states_on_between_the_frames_where_they_belong() -> 
 
 def test_ctrl_c_while_the_source_stalls_ends_the_run_and_outputs_are_told() -> None:
     """The handler's exception comes while the loop waits for a frame that never comes."""
+    sent = threading.Event()
 
     def script(source: ScriptedSource) -> Iterator[Frame]:
         yield picture(0)
+        wait_or_fail(sent)
         signal.raise_signal(signal.SIGINT)
         wait_or_fail(source.closing)
 
-    run, source = Run(), ScriptedSource(script)
-    with pytest.raises(KeyboardInterrupt):
-        run(run_live, source)
-    assert run.sink.notes[-2:] == ["ended", "closed"]
+    sink, source = NotedSink(), ScriptedSource(script)
+    with pytest.raises(KeyboardInterrupt), Outputs([sink], source="script", backend="landmarks") as outputs:
+        run_live(source, process, outputs, lambda *_: sent.set())
+    assert sink.notes[-3:] == [0, "ended", "closed"]
+    assert source.closing.is_set() and not source_threads()
+
+
+def test_ctrl_c_while_the_sources_thread_starts_closes_the_source() -> None:
+    def script(source: ScriptedSource) -> Iterator[Frame]:
+        signal.raise_signal(signal.SIGINT)
+        wait_or_fail(source.closing)
+        yield picture(0)
+
+    sink, source = NotedSink(), ScriptedSource(script)
+    with pytest.raises(KeyboardInterrupt), Outputs([sink], source="script", backend="landmarks") as outputs:
+        run_live(source, process, outputs, lambda *_: None)
     assert source.closing.is_set() and not source_threads()
 
 

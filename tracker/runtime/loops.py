@@ -76,8 +76,8 @@ def run_live(
     """
     mailbox: Latest[Frame | str] = Latest()
     reader = _Reader(source, mailbox, prepare)
-    reader.start()
     try:
+        reader.start()
         _follow(source, mailbox, process, outputs, observe)
     except BaseException:  # Ctrl-C, too
         with suppress(SinkFailedError):  # the cause is what to tell
@@ -87,7 +87,8 @@ def run_live(
         outputs.notify("ended")
     finally:
         source.close()
-        reader.join(SOURCE_JOIN_S)
+        if reader.ident is not None:  # Ctrl-C can come before it runs
+            reader.join(SOURCE_JOIN_S)
     if reader.failure is not None:
         raise reader.failure
 
