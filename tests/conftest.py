@@ -44,3 +44,17 @@ def made_release(tmp_path_factory: pytest.TempPathFactory) -> "MadeRelease":
     from egoexo4d_release import MadeRelease
 
     return MadeRelease.write(tmp_path_factory.mktemp("egoexo4d"))
+
+
+@pytest.fixture(scope="session")
+def potter_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A stand-in for POTTER's checkpoint, of its size."""
+    pytest.importorskip("torch")
+    from potter_files import seeded_weights, shapes_of, write_checkpoint
+
+    from tracker.networks.potter import Potter
+
+    weights = seeded_weights(shapes_of(Potter()))
+    path = write_checkpoint(tmp_path_factory.mktemp("potter") / "potter.pth", weights)
+    yield path
+    path.unlink()

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tracker.networks.potter import Potter, PotterConfig
+
 SEED = 7
 """The seed whose output of the public implementation is stored."""
 State = dict[str, torch.Tensor]
@@ -39,6 +41,21 @@ def seeded_weights(shapes: dict[str, tuple[int, ...]], seed: int = SEED) -> Stat
             x = x / np.sqrt(np.prod(shape[1:]) if len(shape) > 1 else 2500)
         state[name] = torch.from_numpy(x.astype(np.float32))
     return state
+
+
+SMALL = PotterConfig(
+    depths=(1, 1, 1, 1), widths=(32, 32, 64, 96), branch_depths=(1, 1, 1), head_width=8, profile_width=16
+)
+"""A network of the published form, but narrow."""
+
+
+def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def small_state() -> State:
+    """Weights for ``SMALL``."""
+    return seeded_weights(shapes_of(Potter(SMALL)))
 
 
 def seeded_input(seed: int = SEED) -> torch.Tensor:

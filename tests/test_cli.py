@@ -464,6 +464,55 @@ def test_hamer_without_its_files_says_how_to_get_them(
         assert told in error
 
 
+def test_potter_without_its_file_says_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path))
+    for options in (("potter",), ("ensemble", "--ensemble", "landmarks", "potter")):
+        status, lines = run_live(capsys, "--source", "demo", "--backend", *options)
+        assert status == 2
+        error = one_error(lines)
+        for told in ("ego-exo4d-egopose", "weights import", str(tmp_path)):
+            assert told in error
+
+
+@pytest.mark.parametrize(
+    "options", [("potter", "--placement", "weak"), ("ensemble", "--placement", "align", "--crop", "affine")]
+)
+def test_potter_and_ensembles_track_the_demo(
+    potter_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+) -> None:
+    record = tmp_path / "hands.jsonl"
+    members = ("--ensemble", "landmarks", "potter", f"potter={potter_file}", "--ensemble-weights", 1, 2, 3)
+    status, lines = run_live(
+        capsys,
+        *("--source", "demo", "--max-frames", 1, "--record", record, "--backend", *options),
+        *("--potter-checkpoint", potter_file, *(members if options[0] == "ensemble" else ())),
+    )
+    assert status == 0, lines
+    header, frame = map(json.loads, record.read_text().splitlines()[:2])
+    assert header["backend"] == options[0] and frame["type"] == "frame"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--backend", "ensemble", "--ensemble", "landmarks", "magic"), "magic"),
+        (("--backend", "ensemble", "--ensemble-weights", "1", "2", "3"), "--ensemble names 2 members"),
+        (("--backend", "ensemble", "--ensemble", "landmarks", "--ensemble-weights", "0"), "nor all zero"),
+    ],
+)
+def test_an_ensemble_that_is_none_is_refused(
+    capsys: pytest.CaptureFixture[str], options: tuple[str, ...], expected: str
+) -> None:
+    status, lines = run_live(capsys, "--source", "demo", *options)
+    assert status == 2
+    assert expected in one_error(lines)
+
+
 @pytest.mark.parametrize("engine", ["graph", "inductor", "tensorrt"])
 def test_an_engine_that_needs_a_gpu_says_so(
     hamer_files: "OfficialFiles",
@@ -499,7 +548,7 @@ def test_weights_are_shown_imported_and_used(
         assert told in out
     status, out, err = weights(capsys, "import", hamer_files.mano, hamer_files.checkpoint)
     assert status == 0, err
-    assert "missing" not in out
+    assert out.count("missing") == 1 and "potter.pt: missing" in out
     assert "float16 moves joints by" in out
     status, lines = run_live(capsys, "--source", "demo", "--max-frames", 1, "--backend", "hamer")
     assert status == 0, lines

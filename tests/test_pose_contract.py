@@ -9,10 +9,24 @@ from seen_hands import CAMERA, detection_of, frame_at, hand_on_ray
 from tracker.errors import UnknownNameError
 from tracker.joints import NUM_JOINTS, WRIST, Side
 from tracker.pose import POSE_BACKENDS, PoseBackend, StartsEarly, load_pose_backend
+from tracker.pose.ensemble import EnsembleOptions, Member
 from tracker.pose.hamer import HamerOptions
+from tracker.pose.potter import PotterBackend
 from tracker.structs import ExpectedRegion, Frame, ObservedHand
 
 SIDES = (Side.LEFT, Side.RIGHT, Side.RIGHT)
+
+
+def small_potter() -> PotterBackend:
+    """The backend around a narrow network, since the published one takes a tenth of a second a hand."""
+    torch = pytest.importorskip("torch")
+    from potter_files import SMALL, small_state
+
+    from tracker.networks.potter import potter_of
+    from tracker.networks.potter_reader import PotterReader
+
+    network = potter_of(small_state(), source="it", config=SMALL)
+    return PotterBackend(PotterReader(network, torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +36,15 @@ def load(request: pytest.FixtureRequest) -> Callable[[str], PoseBackend]:
 
     def open_backend(name: str) -> PoseBackend:
         if name not in opened:
-            options = None
-            if name == "hamer":
+            if name == "potter":
+                opened[name] = small_potter()
+                return opened[name]
+            hamer = None
+            if name in ("hamer", "ensemble"):
                 files = request.getfixturevalue("hamer_files")
-                options = HamerOptions(checkpoint=files.checkpoint, mano=files.mano)
-            opened[name] = load_pose_backend(name, hamer=options)
+                hamer = HamerOptions(checkpoint=files.checkpoint, mano=files.mano)
+            members = EnsembleOptions((Member("landmarks"), Member("hamer", weight=2.0)))
+            opened[name] = load_pose_backend(name, hamer=hamer, ensemble=members)
         return opened[name]
 
     return open_backend

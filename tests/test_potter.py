@@ -8,8 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import potter_files  # noqa: E402
 import torch.nn.functional as F  # noqa: E402, N812
-from potter_files import public_tensors, seeded_input, seeded_weights, write_checkpoint  # noqa: E402
+from potter_files import (  # noqa: E402
+    SMALL,
+    public_tensors,
+    seeded_input,
+    seeded_weights,
+    shapes_of,
+    write_checkpoint,
+)
 
 from tracker.errors import MissingDependencyError, WeightsError  # noqa: E402
 from tracker.networks.potter import (  # noqa: E402
@@ -22,20 +30,12 @@ from tracker.networks.potter import (  # noqa: E402
     without_prefixes,
 )
 
-SMALL = PotterConfig(
-    depths=(1, 1, 1, 1), widths=(32, 32, 64, 96), branch_depths=(1, 1, 1), head_width=8, profile_width=16
-)
-Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, torch.Tensor]
-
-
-def shapes_of(network: torch.nn.Module) -> Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 @pytest.fixture(scope="module")
 def small_state() -> Tensors:
-    return seeded_weights(shapes_of(Potter(SMALL)))
+    return potter_files.small_state()
 
 
 def test_names_and_shapes_are_the_public_checkpoints(shared: Path) -> None:

@@ -17,6 +17,7 @@ pytest.importorskip("scipy")  # the stand-in MANO file holds a sparse matrix
 pytest.importorskip("safetensors")
 
 from official_files import OfficialFiles  # noqa: E402
+from potter_files import seeded_weights, shapes_of, write_checkpoint  # noqa: E402
 
 from tracker.errors import TrackerError, WeightsError  # noqa: E402
 from tracker.mano_numpy import load_mano  # noqa: E402
@@ -24,8 +25,15 @@ from tracker.networks.conversion import JOINT_ERROR, answer, in_float16, sha256 
 from tracker.networks.converted_file import read_converted, read_facts  # noqa: E402
 from tracker.networks.hamer import load_hamer, network_of, seeded_crops  # noqa: E402
 from tracker.networks.mano_file import read_mano  # noqa: E402
+from tracker.networks.potter import Potter, load_potter  # noqa: E402
 from tracker.networks.weights import from_official, read_official  # noqa: E402
-from tracker.weights_store import default_folder, describe, find_weights, import_weights  # noqa: E402
+from tracker.weights_store import (  # noqa: E402
+    default_folder,
+    describe,
+    find_potter,
+    find_weights,
+    import_weights,
+)
 from tracker.whole_file import whole_file  # noqa: E402
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -140,6 +148,26 @@ def test_mano_that_comes_later_completes_the_measurement(
     assert "not measured" in describe(tmp_path)
     import_weights(files.mano, tmp_path, say=print)
     assert read_facts(tmp_path / "hamer.safetensors") == read_facts(imported / "hamer.safetensors")
+
+
+def test_potter_is_known_by_its_tensors_whatever_its_file_is_called(tmp_path: Path) -> None:
+    state = seeded_weights(shapes_of(Potter()))
+    source = write_checkpoint(tmp_path / "best_model.pth", state, prefix="module.")
+    with pytest.raises(WeightsError, match=r"POTTER.*ego-exo4d-egopose"):
+        find_potter(tmp_path / "to")
+    assert import_weights(source, tmp_path / "to", say=print) == (tmp_path / "to" / "potter.pt",)
+    assert names_in(tmp_path / "to") == {"potter.pt"}
+    loaded = load_potter(find_potter(tmp_path / "to")).state_dict()
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
+    assert "potter.pt: the weights of" in describe(tmp_path / "to")
+
+
+def test_half_a_potter_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "half.pth", {"poolattnformer_pose.norm0.weight": torch.zeros(64)})
+    with pytest.raises(WeightsError, match=r"does not hold POTTER.*lacks"):
+        import_weights(source, tmp_path / "to", say=print)
+    assert names_in(tmp_path / "to") == set()
 
 
 # What goes in
@@ -296,7 +324,7 @@ def test_a_full_folder_says_what_is_there(imported: Path) -> None:
     text = describe(imported)
     assert "2 layers" in text
     assert f"{read_facts(imported / 'hamer.safetensors')[JOINT_ERROR]} mm" in text
-    assert "missing" not in text
+    assert [line.split(":")[0].strip() for line in text.splitlines() if "missing" in line] == ["potter.pt"]
 
 
 def test_the_folder_is_below_the_given_home_or_the_platform_cache(tmp_path: Path) -> None:

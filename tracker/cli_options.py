@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from tracker.hand_shape import HandShape
     from tracker.mano_numpy import ManoModel
     from tracker.pipeline import HandTracker, TrackerConfig
+    from tracker.pose.ensemble import Member
     from tracker.pose.hamer import HamerOptions
+    from tracker.pose.potter import PotterOptions
     from tracker.sinks import Sink
     from tracker.sinks.layout import Layout
     from tracker.structs import HandUsed
@@ -73,7 +75,11 @@ class TrackingOptions:
     """How hands are tracked."""
 
     backend: str = "landmarks"
-    """What reads a hand's joints from its crop: landmarks (any computer) or hamer (a GPU)."""
+    """What reads a hand's joints from its crop: landmarks (any computer), hamer (a GPU), potter, or ensemble,
+    the mean of several."""
+    placement: Literal["ray", "weak", "align"] = "ray"
+    """How hands come to metres: by the rays through their joints, or as published, for comparison: by weak
+    perspective, or turned and moved onto their own points."""
     landmark_model: Literal["full", "lite"] = "full"
     """Light landmark network: full is more exact, lite takes half the time."""
     max_hands: int = 2
@@ -90,12 +96,20 @@ class TrackingOptions:
     """The tracked hand's palm width, knuckle to knuckle, 40 to 80; instead of --hand."""
     engine: Literal["graph", "inductor", "tensorrt", "eager"] | None = None
     """How hamer runs: graph unless given, eager where there is no GPU."""
-    crop: Literal["virtual", "affine"] = "virtual"
-    """Crops for hamer: turned cameras seen through the lens, or plain squares of the picture as published."""
+    crop: Literal["virtual", "affine"] | None = None
+    """Crops for hamer and potter: turned cameras seen through the lens (hamer's unless given), or plain
+    squares of the picture as published (potter's unless given)."""
     checkpoint: Path | None = None
     """HaMeR's hamer.ckpt; what the weights command imported unless given."""
     mano: Path | None = None
     """MANO_RIGHT.pkl; what the weights command imported unless given."""
+    potter_checkpoint: Path | None = None
+    """The checkpoint of EgoExo4D's POTTER baseline; what the weights command imported unless given."""
+    ensemble: tuple[str, ...] = ("potter", "hamer")
+    """Members of the ensemble: backends, or BACKEND=CHECKPOINT for other weights of one. The first one's axes
+    and size are kept."""
+    ensemble_weights: tuple[float, ...] = ()
+    """Weights of their joints in the mean; equal unless given."""
 
     def hand_used(
         self, home: Path | None, *, webcam: bool, say: "Callable[[str], None]"
@@ -157,14 +171,21 @@ class TrackingOptions:
         """
         from tracker.detect import DetectorConfig
         from tracker.pipeline import TrackerConfig
+        from tracker.pose.ensemble import EnsembleOptions
         from tracker.pose.hamer import HamerOptions
+        from tracker.pose.potter import PotterOptions
         from tracker.temporal.sides import SideConfig
         from tracker.temporal.sighting import SightingConfig
         from tracker.temporal.tracks import TracksConfig
 
+        members = self.members()
+        backends = {self.backend} if self.backend != "ensemble" else {member.backend for member in members}
         return TrackerConfig(
             backend=self.backend,
-            hamer=self.hamer(home) if self.backend == "hamer" else HamerOptions(),
+            placement=self.placement,
+            hamer=self.hamer(home) if "hamer" in backends else HamerOptions(),
+            potter=self.potter(home) if "potter" in backends else PotterOptions(),
+            ensemble=EnsembleOptions(members),
             detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
             tracks=TracksConfig(
                 sighting=SightingConfig(
@@ -188,8 +209,36 @@ class TrackingOptions:
             checkpoint=checkpoint,
             mano=mano,
             engine=self.engine,
-            crop=self.crop,
+            crop=self.crop or "virtual",
             compiled_folder=default_folder(home) / "compiled" if self.engine == "tensorrt" else None,
+        )
+
+    def potter(self, home: Path | None) -> "PotterOptions":
+        """What the backend potter needs; a file that is not given comes from the weights' folder."""
+        from tracker.pose.potter import PotterOptions
+        from tracker.weights_store import default_folder, find_potter
+
+        checkpoint = self.potter_checkpoint or find_potter(default_folder(home))
+        return PotterOptions(checkpoint=checkpoint, crop=self.crop or "affine")
+
+    def members(self) -> "tuple[Member, ...]":
+        """Who takes part in an ensemble.
+
+        Raises:
+            UsageError: there are weights, but not as many as members.
+        """
+        from tracker.pose.ensemble import Member
+
+        weights = self.ensemble_weights or (1.0,) * len(self.ensemble)
+        if len(weights) != len(self.ensemble):
+            raise UsageError(
+                f"--ensemble names {len(self.ensemble)} members and --ensemble-weights gives {len(weights)}; "
+                "give one for each"
+            )
+        named = (member.partition("=") for member in self.ensemble)
+        return tuple(
+            Member(name, Path(checkpoint) if checkpoint else None, weight)
+            for (name, _, checkpoint), weight in zip(named, weights, strict=True)
         )
 
 

@@ -7,7 +7,9 @@ from tracker.detect import Detector, DetectorConfig, load_detector
 from tracker.errors import UsageError
 from tracker.placement import find_placement
 from tracker.pose import PoseBackend, PreparesFrames, StartsEarly, load_pose_backend
+from tracker.pose.ensemble import EnsembleOptions
 from tracker.pose.hamer import HamerOptions
+from tracker.pose.potter import PotterOptions
 from tracker.structs import Frame, HandPose, TrackedFrame, TrackedHand
 from tracker.temporal.prediction import MAX_LEAD_S, predict_hand
 from tracker.temporal.tracks import Tracks, TracksConfig
@@ -22,6 +24,10 @@ class TrackerConfig:
     """Pose backend: what reads a hand's joints from its crop."""
     hamer: HamerOptions = field(default_factory=HamerOptions)
     """For the backend hamer."""
+    potter: PotterOptions = field(default_factory=PotterOptions)
+    """For the backend potter."""
+    ensemble: EnsembleOptions = field(default_factory=EnsembleOptions)
+    """For the backend ensemble, whose members take the options above."""
     placement: str = "ray"
     """How estimates become hands in metres; ``weak`` and ``align`` are for comparison."""
     lead_s: float = 0.0
@@ -53,7 +59,12 @@ class HandTracker:
             raise UsageError(f"the lead time is {self.config.lead_s} s; it cannot be negative")
         self._lead_s = min(self.config.lead_s, MAX_LEAD_S)
         self._place = find_placement(self.config.placement)
-        self._backend = backend or load_pose_backend(self.config.backend, hamer=self.config.hamer)
+        self._backend = backend or load_pose_backend(
+            self.config.backend,
+            hamer=self.config.hamer,
+            potter=self.config.potter,
+            ensemble=self.config.ensemble,
+        )
         self._detector = detector or load_detector(self.config.detector)
         self._tracks = Tracks(self.config.tracks, max_hands=self.config.detector.max_hands)
 

@@ -1,48 +1,29 @@
 """Pose backends: what a network makes of the hands that were found.
 
-Flows in: a frame and its observed hands. Flows out: one `HandEstimate` for each, in the same order.
+Flows in: an upright frame and its observed hands. Flows out: one `HandEstimate` for each, in the same order.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
 
 from tracker.errors import UnknownNameError
+from tracker.pose.backend import PoseBackend, PreparesFrames, StartsEarly
+from tracker.pose.ensemble import EnsembleOptions, Member, load_ensemble
 from tracker.pose.hamer import HamerOptions, load_hamer_backend
-from tracker.structs import ExpectedRegion, Frame, HandEstimate, ObservedHand
+from tracker.pose.potter import PotterOptions, load_potter_backend
 
-POSE_BACKENDS = ("landmarks", "hamer")
+__all__ = ["POSE_BACKENDS", "PoseBackend", "PreparesFrames", "StartsEarly", "load_pose_backend"]
 
-
-class PoseBackend(Protocol):
-    """Estimates the pose of observed hands."""
-
-    name: str
-
-    def estimate(self, frame: Frame, observed: Sequence[ObservedHand]) -> tuple[HandEstimate, ...]:
-        """One estimate for each hand, in order, each of the side that was observed."""
-        ...
+POSE_BACKENDS = ("landmarks", "hamer", "potter", "ensemble")
 
 
-@runtime_checkable
-class StartsEarly(Protocol):
-    """A backend that can begin with hands that are tracked already, before detection confirms them."""
-
-    def start(self, frame: Frame, regions: Sequence[ExpectedRegion]) -> None:
-        """Begin to read hands where tracks expect them; ``estimate`` follows for the same frame."""
-        ...
-
-
-@runtime_checkable
-class PreparesFrames(Protocol):
-    """A backend that can do part of its work before a frame's turn, in the thread that reads the source."""
-
-    def prepare(self, frame: Frame) -> None:
-        """Bring the frame's picture to where it will be read; from any thread, in the order of frames."""
-        ...
-
-
-def load_pose_backend(name: str, *, hamer: HamerOptions | None = None) -> PoseBackend:
-    """The pose backend of this name; ``hamer`` is for the one of that name.
+def load_pose_backend(
+    name: str,
+    *,
+    hamer: HamerOptions | None = None,
+    potter: PotterOptions | None = None,
+    ensemble: EnsembleOptions | None = None,
+) -> PoseBackend:
+    """The pose backend of this name; options are for the ones of their names, and for an ensemble's members.
 
     Raises:
         UnknownNameError: there is none; the message lists those there are.
@@ -55,7 +36,24 @@ def load_pose_backend(name: str, *, hamer: HamerOptions | None = None) -> PoseBa
             return LandmarksBackend()
         case "hamer":
             return load_hamer_backend(hamer or HamerOptions())
+        case "potter":
+            return load_potter_backend(potter or PotterOptions())
+        case "ensemble":
+            return load_ensemble(
+                ensemble or EnsembleOptions(),
+                lambda member: _load_member(member, hamer or HamerOptions(), potter or PotterOptions()),
+            )
         case _:
             raise UnknownNameError(
                 f"pose backend {name!r} is unknown; choose one of {', '.join(POSE_BACKENDS)}"
             )
+
+
+def _load_member(member: Member, hamer: HamerOptions, potter: PotterOptions) -> PoseBackend:
+    """A member of an ensemble, with its own weights where it has them."""
+    if member.backend == "ensemble":
+        raise UnknownNameError("an ensemble is no member of an ensemble; name its members")
+    if member.checkpoint is not None:
+        hamer = replace(hamer, checkpoint=member.checkpoint)
+        potter = replace(potter, checkpoint=member.checkpoint)
+    return load_pose_backend(member.backend, hamer=hamer, potter=potter)

@@ -54,6 +54,20 @@ MANO = OfficialFile(
     ),
 )
 OFFICIAL_FILES = (CHECKPOINT, MANO)
+"""What the backend hamer needs."""
+POTTER = OfficialFile(
+    name="the .pth file of hand-ego-pose-potter",
+    stored_as="potter.pt",
+    what="the weights of EgoExo4D's POTTER baseline, for the backend potter",
+    where=(
+        "the folder linked under `Download model weight` in handpose/models/POTTER/README.md of "
+        "https://github.com/EGO4D/ego-exo4d-egopose; no registration for it, import the file itself"
+    ),
+    licence=(
+        "none is stated with it; it was trained on Ego-Exo4D, so read that data set's licence "
+        "(https://ego-exo4d-data.org) before any use"
+    ),
+)
 
 IMPORT_COMMAND = "hand-tracker weights import FILE"
 
@@ -76,10 +90,25 @@ def find_weights(folder: Path) -> tuple[Path, Path]:
     return folder / CHECKPOINT.stored_as, folder / MANO.stored_as
 
 
+def find_potter(folder: Path) -> Path:
+    """What ``load_potter`` reads, as it lies in ``folder``.
+
+    Raises:
+        WeightsError: it is not there; says where to get it.
+    """
+    path = folder / POTTER.stored_as
+    if not path.is_file():
+        raise WeightsError(f"{folder} lacks {POTTER.what}: {POTTER.where}. Then: {IMPORT_COMMAND}")
+    return path
+
+
 def describe(folder: Path) -> str:
     """What is in ``folder`` and where to get the rest, for a person to read."""
     return "\n".join(
-        [f"weights in {folder}", *(line for file in OFFICIAL_FILES for line in _lines(file, folder))]
+        [
+            f"weights in {folder}",
+            *(line for file in (*OFFICIAL_FILES, POTTER) for line in _lines(file, folder)),
+        ]
     )
 
 
@@ -87,7 +116,8 @@ def import_weights(source: Path, folder: Path, *, say: Callable[[str], None]) ->
     """Bring official files into ``folder``, converted.
 
     Args:
-        source: ``hamer.ckpt`` or ``MANO_RIGHT.pkl``, the archives they come in, or a folder that holds them.
+        source: ``hamer.ckpt`` or ``MANO_RIGHT.pkl``, the archives they come in, or a folder that holds them;
+            or POTTER's checkpoint, known by its tensors.
         folder: made if missing.
         say: told what is being done.
 
@@ -135,11 +165,18 @@ def _import_mano(path: Path, folder: Path, say: Callable[[str], None]) -> list[P
 def _import_checkpoint(path: Path, folder: Path, say: Callable[[str], None]) -> list[Path]:
     try:
         from tracker.networks.conversion import convert
+        from tracker.networks.potter_file import convert_potter, holds_potter
     except ImportError as error:
         raise MissingDependencyError(
             "PyTorch is not installed; install this package with the extra `hamer`"
         ) from error
 
+    if holds_potter(path):
+        to = folder / POTTER.stored_as
+        with whole_file(to) as temporary:
+            convert_potter(path, temporary)
+        say(f"wrote {to}")
+        return [to]
     say(f"converting {path.name} and measuring what float16 costs (half a minute)")
     to = folder / CHECKPOINT.stored_as
     mano = _stored_mano(folder) if (folder / MANO.stored_as).is_file() else None
