@@ -2,12 +2,15 @@
 
 import asyncio
 import base64
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
+from scripted_runs import PATIENCE_S
 from tracked_values import CAMERA, picture, some_frame, some_hand, some_info, two_hands
 from web_server import JSON, MESSAGE_PACK, TOKEN, Server, wait_until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -139,6 +142,20 @@ def test_previews_go_to_those_who_want_them_and_are_small(server: Server) -> Non
         assert base64.b64decode(preview["jpeg"]).startswith(b"\xff\xd8\xff")
         server.sink.notify("ended")
         assert [other.hear()["type"], other.hear()["type"]] == ["frame", "state"]
+
+
+def test_skin_that_fills_the_socket_leaves_previews_and_figures_their_turn(server: Server) -> None:
+    with server.connect() as looks:
+        looks.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+        looks.want(vertices=True, preview=True, stats=True)
+        kinds: set[str] = set()
+        end_s = time.monotonic() + PATIENCE_S
+        for index in count():
+            server.sink.send(two_hands(index), picture(index))
+            kinds.add(looks.hear()["type"])
+            if {"frame", "preview", "stats"} <= kinds:
+                break
+            assert time.monotonic() < end_s, kinds
 
 
 def test_previews_are_busy_from_the_moment_one_has_begun() -> None:

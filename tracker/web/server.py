@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 
@@ -116,7 +117,7 @@ class WebServer:
     def spread(self) -> None:
         """Hand every client that has room what is newest."""
         try:
-            self._spread()
+            self._hand_over(self._clients)
         except Exception as bug:  # raised again by run()
             self._failure = bug
             self.stop()
@@ -131,19 +132,23 @@ class WebServer:
 
     # Handing over
 
-    def _spread(self) -> None:
-        news = self._board.newest()
+    def _hand_over(self, clients: Collection[Client]) -> None:
+        news = self._news()
         frame = next((item for item in news if isinstance(item.message, SpelledFrame)), None)
-        news = sorted(
-            [*news, *(item for item in (self._preview, self._stats) if item is not None)],
-            key=lambda item: item.number,
-        )
         now_s = asyncio.get_running_loop().time()
-        for client in self._clients:
+        # Asked before frames are handed over: one with skin fills a client's room until the preview is made.
+        preview_wanted = any(client.want.preview and client.has_room for client in clients)
+        for client in clients:
             client.offer(news, now_s)
         if frame is not None:
             self._note_latency(frame)
-            self._begin_preview(frame)
+            if preview_wanted:
+                self._begin_preview(frame)
+
+    def _news(self) -> list[Numbered]:
+        """What there is, in order."""
+        own = (item for item in (self._preview, self._stats) if item is not None)
+        return sorted([*self._board.newest(), *own], key=lambda item: item.number)
 
     def _note_latency(self, item: Numbered) -> None:
         assert isinstance(item.message, SpelledFrame)
@@ -160,10 +165,9 @@ class WebServer:
         picture = item.message.picture
         if picture is None or item.number <= self._preview_tried or self._previews.busy:
             return
-        if any(client.want.preview and client.has_room for client in self._clients):
-            self._preview_tried = item.number
-            preview = self._previews.begin(picture)
-            self._preview_task = asyncio.get_running_loop().create_task(self._publish_preview(preview))
+        self._preview_tried = item.number
+        preview = self._previews.begin(picture)
+        self._preview_task = asyncio.get_running_loop().create_task(self._publish_preview(preview))
 
     async def _publish_preview(self, preview: "asyncio.Future[PreviewMessage]") -> None:
         self._preview = self._board.number(SpelledPreview(await preview))
@@ -248,7 +252,7 @@ class WebServer:
 
     def _offer_again(self, client: Client) -> None:
         if client in self._clients:
-            client.offer(self._board.newest(), asyncio.get_running_loop().time())
+            self._hand_over([client])
 
     # The end
 

@@ -1,0 +1,172 @@
+/**
+ * One WebSocket to the tracker, opened again whenever it is lost.
+ *
+ * @typedef {"connecting" | "open" | "waiting" | "token"} Phase
+ *   open: messages come; waiting: lost, tried again at `retryAt`; token: the tracker wants one, or another one.
+ */
+
+const SUBPROTOCOL = "hand-track.v1.json";
+const UNAUTHORISED = 4401;
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 10_000;
+/** Statistics come once a second, so a connection that says nothing for this long is dead without knowing it. */
+const SILENCE_MS = 8_000;
+const TOKEN_KEY = "hand-tracker-token";
+
+export class Connection {
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #waitMs = FIRST_WAIT_MS;
+  #timer = 0;
+  #heardAt = 0;
+  #wanted = {};
+  /** @type {string | null} */
+  #token;
+
+  /**
+   * @param {object} options
+   * @param {string} options.url
+   * @param {string | null} options.token
+   * @param {(message: any) => void} options.onMessage
+   * @param {(phase: Phase, detail: {retryAt?: number, refused?: boolean}) => void} options.onPhase
+   */
+  constructor({ url, token, onMessage, onPhase }) {
+    this.url = url;
+    this.onMessage = onMessage;
+    this.onPhase = onPhase;
+    this.#token = token;
+    addEventListener("online", () => this.retryNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
+    setInterval(() => this.#endSilence(), 1000);
+  }
+
+  /** Connect; from here on the connection looks after itself. */
+  open() {
+    clearTimeout(this.#timer);
+    this.onPhase("connecting", {});
+    const socket = new WebSocket(this.url, SUBPROTOCOL);
+    this.#socket = socket;
+    this.#heardAt = performance.now();
+    socket.onopen = () => {
+      this.#heardAt = performance.now();
+      if (this.#token) this.send({ type: "token", token: this.#token });
+      this.send({ type: "want", ...this.#wanted });
+    };
+    socket.onmessage = (event) => this.#heard(event.data);
+    socket.onclose = (event) => this.#socket === socket && this.#closed(event.code);
+  }
+
+  /**
+   * Ask for what frames should carry; remembered, and asked for again on every new connection.
+   *
+   * @param {{vertices?: boolean, preview?: boolean, stats?: boolean, max_rate_hz?: number}} wanted
+   */
+  want(wanted) {
+    if (JSON.stringify(wanted) === JSON.stringify(this.#wanted)) return;
+    this.#wanted = wanted;
+    this.send({ type: "want", ...wanted });
+  }
+
+  /** Send one message; without a connection it is left out, and false returned. */
+  send(message) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** Try this token now. */
+  useToken(token) {
+    this.#token = token;
+    this.#waitMs = FIRST_WAIT_MS;
+    this.#drop();
+    this.open();
+  }
+
+  /** Where a lost connection waits for its next try: try now. */
+  retryNow() {
+    if (this.#socket === null && this.#timer) this.open();
+  }
+
+  #heard(text) {
+    this.#heardAt = performance.now();
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return; // not of this format; the next message may be
+    }
+    if (message?.type === "header") {
+      this.#waitMs = FIRST_WAIT_MS;
+      if (this.#token) rememberToken(this.#token);
+      this.onPhase("open", {});
+    }
+    if (message !== null && typeof message === "object") this.onMessage(message);
+  }
+
+  #closed(code) {
+    this.#socket = null;
+    this.#timer = 0;
+    if (code === UNAUTHORISED) {
+      rememberToken(null);
+      this.onPhase("token", { refused: this.#token !== null });
+      return;
+    }
+    const waitMs = this.#waitMs * (0.8 + 0.4 * Math.random()); // clients of one tracker do not all come back at once
+    this.#waitMs = Math.min(2 * this.#waitMs, LONGEST_WAIT_MS);
+    this.#timer = setTimeout(() => this.open(), waitMs);
+    this.onPhase("waiting", { retryAt: performance.now() + waitMs });
+  }
+
+  #endSilence() {
+    if (this.#socket && performance.now() - this.#heardAt > SILENCE_MS) {
+      this.#drop();
+      this.#closed(0);
+    }
+  }
+
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+}
+
+/** Where the tracker listens that served this page. */
+export function trackerUrl() {
+  return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`;
+}
+
+/**
+ * The token of the address (`#token=...`, or all that follows `#`), which is taken out of the address bar; else the
+ * one that worked before in this tab.
+ *
+ * @returns {string | null}
+ */
+export function takeToken() {
+  const fragment = location.hash.slice(1);
+  if (fragment) history.replaceState(null, "", location.pathname + location.search);
+  const given = decoded(fragment.replace(/^token=/, ""));
+  if (given) return given;
+  try {
+    return sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    return null; // storage is switched off
+  }
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a lone percent sign is part of the token
+  }
+}
+
+function rememberToken(token) {
+  try {
+    if (token) sessionStorage.setItem(TOKEN_KEY, token);
+    else sessionStorage.removeItem(TOKEN_KEY);
+  } catch {
+    // storage is switched off: a reload asks again
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * The viewer: live hands from the tracker that served this page, or a recording opened by the user.
+ *
+ * `window.handTracker.latest` is the header and the frame as shown, for scripts and tests.
+ */
+
+import { Connection, takeToken, trackerUrl } from "./connection.js";
+import { Figures } from "./figures.js";
+import { HandsPanel } from "./hands_panel.js";
+import { Live } from "./live.js";
+import { Overlay } from "./overlay.js";
+import { acceptDrops, acceptKeys, askForToken, element, toast, write } from "./page.js";
+import { Player } from "./player.js";
+import { RecordButton } from "./record_button.js";
+import { describe } from "./status.js";
+
+const overlay = new Overlay(element("picture"));
+const hands = new HandsPanel(element("hands"), element("hand-card"), [element("picture"), element("space")]);
+const figures = new Figures();
+/** @type {import("./scene.js").HandScene | null} */
+let scene = null;
+
+/** What is shown now. */
+const shown = { header: null, layout: null, frame: null };
+let paused = false;
+let previewOn = true;
+let skinOn = false;
+let link = { phase: "connecting", retryAt: 0 };
+let due = false;
+
+const live = new Live({
+  onFrame: (frame) => {
+    if (!paused && !player.name) figures.addLive(frame);
+    requestShow();
+  },
+  onChange: () => {
+    ask();
+    requestShow();
+  },
+  onError: (text) => {
+    if (link.phase === "open") toast(text, { error: true });
+    recordButton.failed();
+  },
+});
+
+const connection = new Connection({
+  url: trackerUrl(),
+  token: takeToken(),
+  onMessage: (message) => live.take(message),
+  onPhase: (phase, { retryAt = 0, refused = false }) => {
+    link = { phase, retryAt };
+    if (phase === "open") live.state = "playing"; // until told otherwise
+    if (phase === "connecting") live.meshes.clear(); // names hold for one connection
+    if (phase === "token") askForToken(refused).then((token) => connection.useToken(token));
+    requestShow();
+  },
+});
+
+const player = new Player({
+  onFrame: (recorded, index) => {
+    figures.addRecorded(recorded.frame, index);
+    showFrame(recorded.header, recorded.layout, recorded.frame, {
+      frame: recorded.frame,
+      picture: null,
+      stale: false,
+    });
+  },
+  onOpened: () => {
+    figures.clear();
+    modeChanged();
+  },
+  onPlaying: () => writeStatus(),
+  onError: (text) => toast(text, { error: true }),
+});
+
+const recordButton = new RecordButton((on) => connection.send({ type: "record", on }));
+
+/** Ask the tracker for what is looked at and nothing more. */
+function ask() {
+  const watching = !player.name && !paused;
+  live.wantsPictures = watching && previewOn;
+  connection.want({
+    vertices: watching && skinOn,
+    preview: live.wantsPictures && Boolean(live.stats?.preview_offered),
+    stats: true,
+  });
+}
+
+function requestShow() {
+  if (due) return;
+  due = true;
+  requestAnimationFrame(() => {
+    due = false;
+    showLive();
+    writeStatus();
+  });
+}
+
+function showLive() {
+  figures.stats(player.name ? null : live.stats);
+  if (paused || player.name || !live.layout || !live.frame) return;
+  const away = link.phase !== "open" || live.state === "lost";
+  const frame = away ? { ...live.frame, hands: [] } : live.frame;
+  const pictured = away ? { ...live.pictured, frame, stale: true } : live.pictured;
+  showFrame(live.header, live.layout, frame, pictured);
+}
+
+function showFrame(header, layout, frame, pictured) {
+  if (shown.header !== header) {
+    element("picture").parentElement.style.setProperty(
+      "--aspect",
+      `${layout.lens.width} / ${layout.lens.height}`,
+    );
+  }
+  Object.assign(shown, { header, layout, frame });
+  overlay.show({ layout, ...pictured });
+  showSpace();
+  hands.show(layout, frame, { now: Boolean(player.name) && !player.playback?.playing });
+  figures.draw();
+}
+
+function showSpace() {
+  if (!scene || !shown.frame) return;
+  scene.meshes = skinOn ? live.meshes : null;
+  scene.show(shown.layout, shown.frame);
+}
+
+/** Everything on the page that says how things stand. */
+function writeStatus() {
+  const recording = player.name;
+  const status = describe({ link, live, paused, recording, playing: Boolean(player.playback?.playing) });
+  element("state").dataset.kind = status.kind;
+  write(element("state-text"), status.text);
+  write(element("announcer"), status.spoken);
+  write(element("source"), status.source);
+  element("source").title = status.source;
+  const veil = element("veil");
+  veil.hidden = !status.veil;
+  write(veil, status.veil);
+  element("pause").setAttribute("aria-pressed", String(paused));
+  element("pause").classList.toggle("plays", paused);
+  write(element("pause-text"), paused ? "Resume" : "Pause");
+  recordButton.show(link.phase === "open" && !recording, live.stats?.recording ?? null);
+  element("preview").hidden = Boolean(recording) || !live.stats?.preview_offered;
+  element("preview").setAttribute("aria-pressed", String(previewOn));
+  write(element("picture-note"), status.picture);
+  element("mesh").setAttribute("aria-pressed", String(skinOn));
+  write(element("space-note"), skinNote());
+}
+
+function skinNote() {
+  if (!skinOn || !scene || scene.skinned || !shown.frame?.hands?.length) return "";
+  return player.name ? "recordings hold no skin" : paused ? "skin comes when frames go on" : "no skin yet";
+}
+
+function modeChanged() {
+  element("live").hidden = !player.name;
+  element("pause").hidden = element("record").hidden = Boolean(player.name); // the player has its own button
+  document.title = player.name ? `${player.name} – Hand tracker` : "Hand tracker";
+  ask();
+  requestShow();
+}
+
+function togglePause() {
+  if (player.name) return player.toggle();
+  if (!paused) showOneMoment();
+  paused = !paused;
+  ask();
+  requestShow();
+}
+
+/** Pictures come a moment later than hands; what is to be looked at for long is all of the picture's moment. */
+function showOneMoment() {
+  const { frame, picture, stale } = live.pictured;
+  if (picture && !stale && live.layout) showFrame(live.header, live.layout, frame, { frame, picture, stale });
+}
+
+function togglePreview() {
+  if (element("preview").hidden) return;
+  previewOn = !previewOn;
+  if (!previewOn) live.dropPicture();
+  ask();
+  requestShow();
+}
+
+function toggleSkin() {
+  skinOn = !skinOn;
+  ask();
+  showSpace();
+  requestShow();
+}
+
+function backToLive() {
+  if (!player.name) return;
+  player.close();
+  paused = false;
+  figures.clear();
+  modeChanged();
+}
+
+async function openScene() {
+  try {
+    const { HandScene } = await import("./scene.js");
+    scene = new HandScene(element("space"));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => scene.useTheme());
+    showSpace();
+  } catch (error) {
+    console.info("no 3D view:", error.message);
+    element("space-veil").hidden = false;
+    write(
+      element("space-veil"),
+      "No 3D view: this browser has no WebGL, or it is switched off. All else works.",
+    );
+    for (const button of [element("mesh"), ...document.querySelectorAll("[data-view]")])
+      button.disabled = true;
+  }
+}
+
+function listen() {
+  const file = element("file");
+  element("pause").onclick = togglePause;
+  element("record").onclick = () => recordButton.toggle();
+  element("open").onclick = () => file.click();
+  element("live").onclick = backToLive;
+  element("preview").onclick = togglePreview;
+  element("mesh").onclick = toggleSkin;
+  element("help").onclick = () => element("shortcuts").showModal();
+  file.onchange = () => {
+    if (file.files[0]) player.open(file.files[0]);
+    file.value = ""; // the same file can be opened again
+  };
+  const looks = [...document.querySelectorAll("[data-view]")];
+  for (const button of looks) button.onclick = () => scene?.lookFrom(button.dataset.view);
+  acceptDrops((dropped) => player.open(dropped));
+  acceptKeys({
+    " ": togglePause,
+    r: () => recordButton.toggle(),
+    o: () => file.click(),
+    l: backToLive,
+    m: () => element("mesh").click(),
+    p: togglePreview,
+    "?": () => element("shortcuts").showModal(),
+    ArrowLeft: (event) => (event.shiftKey ? player.playback?.skip(-1) : player.playback?.step(-1)),
+    ArrowRight: (event) => (event.shiftKey ? player.playback?.skip(1) : player.playback?.step(1)),
+    Home: () => player.playback?.seek(0),
+    End: () => player.playback?.seek(Infinity),
+    ...Object.fromEntries(looks.map((button, k) => [String(k + 1), () => button.click()])),
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    overlay.draw();
+    figures.draw();
+  });
+  setInterval(writeStatus, 500); // counts down to the next try, counts up a recording
+}
+
+/** For scripts and tests: what is shown, as the page has it. */
+window.handTracker = {
+  get latest() {
+    return { header: shown.header, frame: shown.frame };
+  },
+  get stats() {
+    return live.stats;
+  },
+  get state() {
+    return element("state").dataset.kind;
+  },
+  /** The recording's frame that is shown, null when live. */
+  get position() {
+    return player.playback?.index ?? null;
+  },
+  /** Hands are drawn as skin. */
+  get skinned() {
+    return Boolean(scene?.skinned);
+  },
+  /** Where a pixel of the header's camera, or a point in metres, is on the canvas that shows it, in CSS pixels. */
+  onPicture: (row) => overlay.map?.place(row) ?? null,
+  inSpace: (row) => scene?.canvasPoint(row) ?? null,
+  /** The frame whose hands are drawn over the picture. */
+  get pictured() {
+    return overlay.frame;
+  },
+};
+
+listen();
+openScene();
+ask();
+connection.open();

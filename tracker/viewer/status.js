@@ -1,0 +1,71 @@
+/** How things stand, in words. */
+
+/**
+ * @param {object} facts
+ * @param {{phase: import("./connection.js").Phase, retryAt: number}} facts.link
+ * @param {import("./live.js").Live} facts.live
+ * @param {boolean} facts.paused
+ * @param {string | null} facts.recording the name of the file that is shown
+ * @param {boolean} facts.playing the recording plays
+ */
+export function describe({ link, live, paused, recording, playing }) {
+  if (recording) {
+    return {
+      kind: "recording",
+      text: playing ? "Playing a recording" : "Recording",
+      spoken: `Recording ${recording}`,
+      source: recording,
+      veil: "",
+      picture: "recordings hold no picture",
+    };
+  }
+  const status = describeLink(link, live);
+  const usable = status.kind === "playing";
+  const source = link.phase === "open" ? sourceLine(live) : "";
+  const picture =
+    usable && live.stats && !live.stats.preview_offered ? "no picture: start the tracker with --preview" : "";
+  if (usable && paused)
+    return { ...status, kind: "paused", text: "Paused", spoken: "Paused", source, picture };
+  return { ...status, source, picture };
+}
+
+function describeLink(link, live) {
+  switch (link.phase) {
+    case "connecting":
+      return worded(
+        "connecting",
+        "Connecting",
+        "Connecting to the tracker",
+        live.frame ? "" : "Connecting to the tracker",
+      );
+    case "token":
+      return worded("token", "Token needed", "The tracker asks for a token", "The tracker asks for a token");
+    case "waiting": {
+      const seconds = Math.max(0, Math.ceil((link.retryAt - performance.now()) / 1000));
+      const lost = "No connection to the tracker. This page goes on trying.";
+      return worded("waiting", `No connection, next try in ${seconds} s`, lost, lost);
+    }
+  }
+  if (live.state === "lost") {
+    return worded(
+      "lost",
+      "Camera lost",
+      "The camera is away",
+      "The camera is away. The tracker waits for it to come back.",
+    );
+  }
+  if (live.state === "ended") return worded("ended", "Ended", "The source has ended", "The source has ended");
+  return worded("playing", "Playing", "Playing", live.frame ? "" : "Waiting for the first frame");
+}
+
+function worded(kind, text, spoken, veil) {
+  return { kind, text, spoken, veil };
+}
+
+function sourceLine({ header }) {
+  if (!header) return "";
+  const { camera } = header;
+  const name = String(header.source).split(/[\\/]/).pop();
+  const lens = header.camera_assumed ? "lens assumed" : camera.model.replaceAll("_", " ");
+  return [name, `${camera.width} × ${camera.height}`, lens, header.backend, header.axes].join("  ·  ");
+}
