@@ -10,8 +10,8 @@ from tracker.calibrate_camera.printing import DOTS_PER_INCH, board_sheet
 from tracker.cameras import Camera
 from tracker.structs import ImageArray
 
-SHEET_SHRINK = 16
-"""Dots of the printed sheet to one of the texture, which then has 1.5 a millimetre: about a pixel's worth."""
+DETAIL = 1.3
+"""Texture to a pixel of the picture where the board is near: coarser bends it, finer would need averaging."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +25,14 @@ class Pose:
 class BoardStudio:
     """Takes pictures of a printed board: each pixel's ray is followed to the sheet of paper."""
 
-    def __init__(self, camera: Camera, board: Board) -> None:
+    def __init__(self, camera: Camera, board: Board, *, near_m: float = 0.35) -> None:
         self.camera = camera
         sheet = board_sheet(board)
-        size = (sheet.width // SHEET_SHRINK, sheet.height // SHEET_SHRINK)
-        whole = sheet.convert("L").crop((0, 0, size[0] * SHEET_SHRINK, size[1] * SHEET_SHRINK))
+        shrink = round(DOTS_PER_INCH / 0.0254 * near_m / (DETAIL * camera.fx))
+        size = (sheet.width // shrink, sheet.height // shrink)
+        whole = sheet.convert("L").crop((0, 0, size[0] * shrink, size[1] * shrink))
         self._sheet = cv2.resize(np.asarray(whole), size, interpolation=cv2.INTER_AREA)
-        self._dots_per_m = DOTS_PER_INCH / SHEET_SHRINK / 0.0254
+        self._dots_per_m = DOTS_PER_INCH / shrink / 0.0254
         x, y = (np.arange(n, dtype=np.float64) for n in (camera.width, camera.height))
         with np.errstate(all="ignore"):
             self._rays = camera.unproject(np.stack(np.meshgrid(x, y), axis=-1)).astype(np.float32)

@@ -81,7 +81,7 @@ def webcam_pictures() -> list[ImageArray]:
     """A chessboard before a webcam, in all parts of the picture and tilts, near too."""
     near = varied_poses(WEBCAM, 6, near_m=0.30, edge=0.15, seed=1)
     studio = BoardStudio(WEBCAM, CHESS)
-    poses = varied_poses(WEBCAM, 26, near_m=0.40, edge=0.62) + near
+    poses = varied_poses(WEBCAM, 20, near_m=0.40, edge=0.62) + near
     return [studio.picture(pose, seed=number) for number, pose in enumerate(poses)]
 
 
@@ -112,12 +112,12 @@ def test_a_known_lens_comes_back_from_pictures_of_a_board(
         true, pictures = WEBCAM, webcam_pictures
     else:
         true, near_m, edge = (BARREL, 0.30, 0.8) if "barrel" in which else (FISHEYE, 0.17, 0.62)
-        studio = BoardStudio(true, board)
-        poses = varied_poses(true, 24, near_m=near_m, edge=edge)
+        studio = BoardStudio(true, board, near_m=near_m)
+        poses = varied_poses(true, 18, near_m=near_m, edge=edge)
         pictures = [studio.picture(pose, seed=number) for number, pose in enumerate(poses)]
     views = gathered_views(pictures, board)
     assert len(views) > 0.7 * len(pictures)
-    found = calibrated(views, true)
+    found = calibrated(views, true, "brown_conrady" if true is WEBCAM else "auto")
     camera = found.solution.fit.camera
     assert camera.model == true.model
     assert camera.fx == pytest.approx(true.fx, rel=4e-3) and camera.fy == pytest.approx(true.fy, rel=4e-3)
@@ -131,13 +131,13 @@ def test_a_known_lens_comes_back_from_pictures_of_a_board(
 
 @pytest.mark.parametrize("true", [WEBCAM, BARREL, FISHEYE], ids=["webcam", "barrel", "fisheye"])
 def test_the_stated_deviations_are_those_of_repeated_calibrations(true: Camera) -> None:
-    """Over eight draws of the noise, errors in units of the stated deviation are about one."""
+    """Over six draws of the noise, errors in units of the stated deviation are about one."""
     model: Any = true.model
     near_m = 0.2 if true is FISHEYE else 0.4
-    poses = varied_poses(true, 14, near_m=near_m, edge=0.6)
+    poses = varied_poses(true, 12, near_m=near_m, edge=0.6)
     true_values = np.array([true.fx, true.fy, true.cx, true.cy])
     scores = []
-    for seed in range(8):
+    for seed in range(6):
         fit = fit_lens(projected_views(true, poses, seed=seed), true.width, true.height, model)
         camera = fit.camera
         off = np.array([camera.fx, camera.fy, camera.cx, camera.cy]) - true_values
@@ -247,7 +247,7 @@ def test_corners_are_found_to_a_fraction_of_a_pixel(board: Board, width: int) ->
     """Also where a large picture is searched at a smaller size."""
     camera = BARREL.resized(width, width * 3 // 4)
     pose = Pose((0.01, -0.02, 0.32), (0.35, -0.3, 0.1))
-    found = BoardFinder(board).find(BoardStudio(camera, board).picture(pose))
+    found = BoardFinder(board).find(BoardStudio(camera, board).picture(pose, noise=1.0))
     assert found is not None
     ids, corners_px = found
     expected = expected_px(camera, board, pose)[ids]

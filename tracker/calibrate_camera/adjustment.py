@@ -20,6 +20,8 @@ MOST_STEPS, _POSE_STEPS = 60, 10
 _SETTLED = 1e-8
 """A step that lowers the sum of squares by less than this share is the last."""
 _GIVE_UP = 1e8
+_RIVAL = 25.0
+"""A mirror image that starts with more than this many times the other's squares does not win."""
 
 
 def residuals_px(camera: Camera, view: BoardView, pose: FloatArray) -> FloatArray:
@@ -103,9 +105,12 @@ def place_board(camera: Camera, view: BoardView) -> FloatArray | None:
     ):  # a plane far off looks much like its mirror image
         camera_from_board = turned_from_camera.T @ cv2.Rodrigues(turn)[0]
         pose = np.stack([cv2.Rodrigues(camera_from_board)[0][:, 0], turned_from_camera.T @ place_m[:, 0]])
-        found.append(_settled_pose(camera, view, pose))
-    squares, best = min(found, key=lambda each: each[0], default=(np.inf, None))
-    return best if np.isfinite(squares) else None
+        found.append((sum_of_squares(camera, [view], pose[None]), pose))
+    least = min((squares for squares, _ in found), default=np.inf)
+    if not np.isfinite(least):
+        return None
+    close = [pose for squares, pose in found if squares <= _RIVAL * least]
+    return min((_settled_pose(camera, view, pose) for pose in close), key=lambda each: each[0])[1]
 
 
 def _turn_toward(direction: FloatArray) -> FloatArray:
