@@ -29,6 +29,8 @@ from tracker.web.statistics import Statistics
 MAX_CLIENTS = 128
 SPARE_CONNECTIONS = 64
 """Beside clients: pages under way, handshakes, clients that have not said the token."""
+TLS_S = 5.0
+"""How long a peer may take to agree upon TLS."""
 OPEN_S = 20.0
 """How long a handshake or a page may take."""
 STUCK_S = 30.0
@@ -87,6 +89,7 @@ class WebServer:
             self._attend,
             sock=self._listener,
             ssl=self._options.tls,
+            ssl_handshake_timeout=None if self._options.tls is None else TLS_S,
             process_request=self._answer,
             select_subprotocol=select_subprotocol,
             compression=None,
