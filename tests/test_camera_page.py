@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import av
 import pytest
 from scripted_runs import PATIENCE_S
+from web_server import wait_until
 
 from tracker.sources import MODELS_DIRECTORY
 
@@ -60,27 +63,54 @@ def tracking(folder: Path, *options: str) -> Iterator[str]:
     assert status == 0, said.read_text()
 
 
-@contextmanager
-def browser(clip: Path | None, **context: Any) -> Iterator[Any]:
-    """A page of a browser that allows its camera, if it has one; errors in the page fail the test."""
+@dataclass(frozen=True)
+class Tracker:
+    """A tracker that several tests use, one page after the other."""
+
+    url: str
+    recording: Path
+
+    def messages(self) -> list[dict[str, Any]]:
+        """All that was recorded so far."""
+        return [json.loads(line) for line in self.recording.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracker]:
+    folder = tmp_path_factory.mktemp("tracker")
+    recording = folder / "hands.jsonl"
+    options = ("--record", str(recording), "--allow-origin", "http://insecure.test")
+    with tracking(folder, "--serve", "127.0.0.1:0", *options) as url:
+        yield Tracker(url, recording)
+
+
+@pytest.fixture(scope="module")
+def chromium(clip: Path) -> Iterator[Any]:
+    """A browser that allows its camera, which shows the clip."""
     arguments = [
         "--no-sandbox",
         "--disable-gpu",
         "--disable-background-networking",
         "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={clip}",
+        "--host-resolver-rules=MAP insecure.test 127.0.0.1",
     ]
-    if clip is not None:
-        arguments += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={clip}"]
-    errors: list[str] = []
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        try:
-            page = chromium.new_context(viewport=PHONE, **context).new_page()
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            page.on("console", lambda said: "Content Security" in said.text and errors.append(said.text))
-            yield page
-        finally:
-            chromium.close()
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def page_of(chromium: Any, **context: Any) -> Iterator[Any]:
+    """A page on a phone's screen; an error in it fails the test."""
+    errors: list[str] = []
+    with chromium.new_context(viewport=PHONE, **context) as browsing:
+        page = browsing.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: "Content Security" in said.text and errors.append(said.text))
+        yield page
     assert errors == []
 
 
@@ -108,22 +138,15 @@ def coloured(page: Any) -> dict[str, int]:
     return count
 
 
-def frames_of(recording: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The headers and the frames of a JSON-lines recording."""
-    messages = [json.loads(line) for line in recording.read_text(encoding="utf-8").splitlines()]
-    return [m for m in messages if m["type"] == "header"], [m for m in messages if m["type"] == "frame"]
+SHOWS_BOTH = "document.getElementById('hands').textContent === 'left and right'"
 
 
-def test_hands_come_back_to_the_page_that_sends_its_camera(clip, tmp_path):
-    recording = tmp_path / "hands.jsonl"
-    with (
-        tracking(tmp_path, "--serve", "127.0.0.1:0", "--record", str(recording)) as url,
-        browser(clip) as page,
-    ):
-        page.goto(f"{url}camera")
+def test_hands_come_back_to_the_page_that_sends_its_camera(chromium, tracker):
+    with page_of(chromium) as page:
+        page.goto(f"{tracker.url}camera")
         began_s = time.monotonic()
         page.click("#start")
-        wait_for(page, "document.getElementById('hands').textContent === 'left and right'")
+        wait_for(page, SHOWS_BOTH)
         wait_for(page, "parseInt(document.getElementById('rate').textContent) >= 5")
         latency_ms = int(re.match(r"\d+", page.inner_text("#latency"))[0])
         seen = coloured(page)
@@ -132,26 +155,92 @@ def test_hands_come_back_to_the_page_that_sends_its_camera(clip, tmp_path):
         ended_s = time.monotonic()
     assert 0 <= latency_ms < 1e3 * (ended_s - began_s)
     assert seen["left"] > 200 and seen["right"] > 200
-    headers, frames = frames_of(recording)
-    assert headers[0]["source"] == "browser"
-    assert (headers[0]["camera"]["width"], headers[0]["camera"]["height"]) == (1280, 720)
-    assert "127.0.0.1" not in recording.read_text(encoding="utf-8")
+    header, *frames = (m for m in tracker.messages() if m["type"] in ("header", "frame"))
+    assert header["source"] == "browser"
+    assert (header["camera"]["width"], header["camera"]["height"]) == (1280, 720)
+    assert "127.0.0.1" not in tracker.recording.read_text(encoding="utf-8")
     times = [frame["capture_time_s"] for frame in frames]
     assert times == sorted(set(times))
     assert began_s <= times[0] and times[-1] <= ended_s
     both = [frame for frame in frames if {hand["side"] for hand in frame["hands"]} == {"left", "right"}]
     assert len(both) > 0.5 * len(frames)
-    left, right = (
-        next(hand["joints_px"][0][0] for hand in both[-1]["hands"] if hand["side"] == side)
-        for side in ("left", "right")
+    wrists = {hand["side"]: hand["joints_px"][0][0] for hand in both[-1]["hands"]}
+    assert wrists["left"] < 640 < wrists["right"]  # the picture that was sent is not mirrored
+
+
+TURNED_AFTER_A_SECOND = """
+    navigator.mediaDevices.getUserMedia = async () => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+        const context = canvas.getContext("2d");
+        const began = performance.now();
+        setInterval(() => {
+            if (performance.now() - began > 1000 && canvas.width === 640)
+                [canvas.width, canvas.height] = [360, 640];
+            context.fillStyle = `hsl(${performance.now() % 360} 50% 50%)`;
+            context.fillRect(0, 0, canvas.width, canvas.height);
+        }, 33);
+        return canvas.captureStream(30);
+    };
+"""
+
+
+def test_turning_the_phone_gives_another_camera_with_the_same_lens(chromium, tracker):
+    with page_of(chromium) as page:
+        page.add_init_script(TURNED_AFTER_A_SECOND)
+        page.goto(f"{tracker.url}camera")
+        page.click("#start")
+        wait_for(page, "document.getElementById('stage').width === 360")
+        wait_until(lambda: sizes_of(tracker)[-2:] == [(640, 360), (360, 640)])
+    first, second = (
+        m["camera"] for m in tracker.messages() if m["type"] == "header" and m["camera"]["width"] < 1280
     )
-    assert left < 640 < right  # the sent picture is not mirrored
+    assert (first["fx"], first["fy"]) == (second["fx"], second["fy"])
 
 
-def test_by_tls_the_page_needs_the_token(clip, tmp_path):
+def sizes_of(tracker: Tracker) -> list[tuple[int, int]]:
+    headers = [message for message in tracker.messages() if message["type"] == "header"]
+    return [(header["camera"]["width"], header["camera"]["height"]) for header in headers]
+
+
+def test_the_page_sends_video_by_webrtc(chromium, tracker):
+    pytest.importorskip("aiortc")
+    with page_of(chromium) as page:
+        page.goto(f"{tracker.url}camera")
+        page.click("#start")
+        wait_for(page, "!document.querySelector('#way [value=webrtc]').disabled")
+        page.select_option("#way", "webrtc")
+        wait_for(page, "document.getElementById('latency').textContent.includes('from arrival')")
+        wait_for(page, SHOWS_BOTH)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [("NotAllowedError", "was refused"), ("NotFoundError", "no such camera"), ("NotReadableError", "in use")],
+)
+def test_the_page_says_why_there_is_no_camera(chromium, tracker, error, says):
+    with page_of(chromium) as page:
+        refusal = (
+            f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{error}') }}"
+        )
+        page.add_init_script(refusal)
+        page.goto(f"{tracker.url}camera")
+        page.click("#start")
+        wait_for(page, "document.getElementById('message').classList.contains('bad')")
+        assert says in page.inner_text("#message")
+        assert page.inner_text("#start") == "Start camera"
+
+
+def test_the_page_says_that_it_is_not_secure(chromium, tracker):
+    with page_of(chromium) as page:
+        page.goto(re.sub("127.0.0.1", "insecure.test", f"{tracker.url}camera"))
+        assert "--tls" in page.inner_text("#message")
+        assert page.is_disabled("#start")
+
+
+def test_by_tls_the_page_needs_the_token(chromium, tmp_path):
     certificate, key = make_certificate(tmp_path)
     options = ("--serve", "0.0.0.0:0", "--token", TOKEN, "--tls", str(certificate), str(key))
-    with tracking(tmp_path, *options) as url, browser(clip, ignore_https_errors=True) as page:
+    with tracking(tmp_path, *options) as url, page_of(chromium, ignore_https_errors=True) as page:
         assert url.startswith("https://")
         page.goto(f"{url}camera")
         page.click("#start")
@@ -159,56 +248,30 @@ def test_by_tls_the_page_needs_the_token(clip, tmp_path):
         assert page.is_visible("#token")
         page.fill("#token", TOKEN)
         page.click("#start")
-        wait_for(page, "document.getElementById('hands').textContent === 'left and right'")
+        wait_for(page, SHOWS_BOTH)
         page.goto("about:blank")
-        page.goto(f"{url}camera#token={TOKEN.replace(' ', '%20')}")
+        page.goto(f"{url}camera#token={quote(TOKEN)}")
         page.click("#start")
-        wait_for(page, "document.getElementById('hands').textContent === 'left and right'")
+        wait_for(page, SHOWS_BOTH)
 
 
-def test_the_page_sends_video_by_webrtc(clip, tmp_path):
-    pytest.importorskip("aiortc")
-    with tracking(tmp_path, "--serve", "127.0.0.1:0") as url, browser(clip) as page:
-        page.goto(f"{url}camera")
-        page.click("#start")
-        wait_for(page, "!document.querySelector('#way [value=webrtc]').disabled")
-        page.select_option("#way", "webrtc")
-        wait_for(page, "document.getElementById('latency').textContent.includes('from arrival')")
-        wait_for(page, "document.getElementById('hands').textContent === 'left and right'")
-
-
-def test_a_page_that_is_not_secure_or_has_no_camera_says_so(clip, tmp_path):
-    with tracking(tmp_path, "--serve", "127.0.0.1:0") as url:
-        with browser(clip) as page:
-            # Another name of this machine that browsers do not count as secure.
-            page.add_init_script("Object.defineProperty(window, 'isSecureContext', { value: false })")
-            page.goto(f"{url}camera")
-            assert "--tls" in page.inner_text("#message")
-            assert page.is_disabled("#start")
-        with browser(None) as page:
-            page.goto(f"{url}camera")
-            page.click("#start")
-            wait_for(page, "document.getElementById('message').classList.contains('bad')")
-            assert "no such camera" in page.inner_text("#message")
-            assert page.inner_text("#start") == "Start camera"
-
-
-def test_the_page_tells_of_another_camera_and_of_a_lost_tracker_and_comes_back(clip, tmp_path):
-    with browser(clip) as page:
+def test_the_page_tells_of_another_camera_and_of_a_lost_tracker_and_comes_back(chromium, tmp_path):
+    with page_of(chromium) as page:
         with tracking(tmp_path, "--serve", "127.0.0.1:0") as url:
             page.goto(f"{url}camera")
             page.click("#start")
-            wait_for(page, "document.getElementById('hands').textContent !== ''")
+            wait_for(page, SHOWS_BOTH)
             other = page.context.new_page()
             other.goto(f"{url}camera")
             other.click("#start")
             wait_for(other, "document.getElementById('message').textContent.startsWith('Another camera')")
             assert other.inner_text("#hands") == ""  # those that are found are of the first one
             page.close()
-            wait_for(other, "document.getElementById('hands').textContent !== ''")
+            wait_for(other, SHOWS_BOTH)
         wait_for(other, "document.getElementById('message').textContent.includes('is lost')")
-        with tracking(tmp_path, "--serve", re.sub(r".*//(.*)/", r"\1", url)):
-            wait_for(other, "document.getElementById('hands').textContent !== ''")
+        assert other.inner_text("#hands") == ""
+        with tracking(tmp_path, "--serve", url.removeprefix("http://").removesuffix("/")):
+            wait_for(other, SHOWS_BOTH)
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:

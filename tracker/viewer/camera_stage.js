@@ -57,9 +57,10 @@ export class Stage {
     context.font = `600 ${Math.round(15 * size)}px system-ui, sans-serif`;
     context.lineWidth = 4 * size;
     context.strokeStyle = "#000c";
-    context.strokeText(text, x + 8 * size, y + 5 * size);
+    const left = Math.min(x + 8 * size, this.canvas.width - context.measureText(text).width - 4 * size);
+    context.strokeText(text, left, y + 5 * size);
     context.fillStyle = colour;
-    context.fillText(text, x + 8 * size, y + 5 * size);
+    context.fillText(text, left, y + 5 * size);
   }
 }
 
