@@ -259,6 +259,7 @@ def test_closing_ends_the_wait_for_the_first_browser():
     taker = Taker(camera)
     with eventually(threading.Timer(0.05, camera.close)):
         assert taker.ends()
+    assert taker.states == ["lost"]
     assert not camera.connected()
     camera.put_jpeg(jpeg(), 0.0)
     assert list(camera) == []

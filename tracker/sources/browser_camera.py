@@ -114,6 +114,8 @@ class BrowserCamera:
         try:
             while given != self._max_frames and not self._closed:
                 arrival = self._wait()
+                if self._closed:
+                    return
                 if arrival is None or arrival.visit != self._seen_visit:
                     self._become("lost")
                 if arrival is None:
