@@ -43,12 +43,14 @@ class Listener:
     def wait_for_frame(self, after_s: float, seconds: float) -> float | None:
         """When the first frame arrived that was captured after ``after_s``; None where none came in time."""
         with self._lock:
-            self._lock.wait_for(lambda: self.last_frame_s > after_s, seconds)
+            self._lock.wait_for(lambda: self.last_frame_s > after_s or self._closing, seconds)
             return self.last_frame_s if self.last_frame_s > after_s else None
 
     def close(self) -> None:
         """Leave."""
-        self._closing = True
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
         self._client.close()
 
     def _run(self) -> None:
