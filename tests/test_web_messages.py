@@ -117,6 +117,7 @@ def test_faces_are_those_of_the_hands_that_are_wanted() -> None:
     assert frame.meshes(Spelling(binary=False)) == {}
     assert set(frame.meshes(Spelling(False, vertices=True))) == {"open_left", "open_right"}
     assert set(frame.meshes(Spelling(False, vertices=True, side=Side.RIGHT))) == {"open_right"}
+    assert set(frame.meshes(Spelling(False, vertices=True), known={"open_right"})) == {"open_left"}
 
 
 def test_a_new_header_takes_the_frame_of_the_old_one_away() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from websockets.typing import Subprotocol
 
 from tracker.errors import SinkError, SinkFailedError
 from tracker.hand_mesh import mesh_of
+from tracker.sinks import connection
 from tracker.sinks.layout import find_layout
 from tracker.sinks.wire import Header, decode_message
 from tracker.structs import TrackedFrame
@@ -130,6 +132,18 @@ def test_a_hand_without_a_pose_has_no_vertices(server: Server) -> None:
         client.want(vertices=True)
         server.sink.send(some_frame(some_hand(unknown_joints=(3,))), None)
         assert "vertices_m" not in client.hear()["hands"][0]
+
+
+def test_a_frame_with_skins_leaves_at_once(server: Server) -> None:
+    """What does not fit the socket's buffer waits 40 ms for a delayed acknowledgement."""
+    with server.connect() as client:
+        client.want(vertices=True)
+        server.sink.send(two_hands(), None)
+        length = len(json.dumps(client.hear_type("frame")))
+        assert length > 2 * connection.SEND_BUFFER_BYTES
+        (served,) = server.sink._server._clients
+        peer = served.connection.transport.get_extra_info("socket")
+        assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > 2 * length
 
 
 def test_previews_go_to_those_who_want_them_and_are_small(server: Server) -> None:

@@ -16,7 +16,7 @@ class Connection:
         peer.setblocking(False)
         with suppress(OSError):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        set_send_buffer(peer, SEND_BUFFER_BYTES)
         self._peer = peer
         self._newest = newest
         greeting, self._number = newest.greeting()
@@ -38,3 +38,9 @@ class Connection:
                 self._left = self._left[self._peer.send(self._left) :]
             except BlockingIOError:
                 return True
+
+
+def set_send_buffer(peer: socket.socket, size_bytes: int) -> None:
+    """Have the system keep at most about so much for ``peer``, if it can be told."""
+    with suppress(OSError):
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)

@@ -5,12 +5,17 @@ from collections.abc import Callable, Sequence
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import State as ConnectionState
 
+from tracker.sinks.connection import set_send_buffer
 from tracker.sinks.messages import Failure
 from tracker.web.board import Numbered
 from tracker.web.client_messages import Want
 from tracker.web.pacing import Pace
 from tracker.web.server_messages import websocket_frame
 from tracker.web.spelling import SpelledFrame, SpelledMessage, SpelledPreview, SpelledStats, Spelling
+
+LARGE_SEND_BUFFER_BYTES = 1 << 18
+"""For skins and previews, which have 100 kB a frame. A message that does not fit waits until the other system
+says that it has the first part, which it puts off for 40 ms."""
 
 
 class Client:
@@ -49,6 +54,8 @@ class Client:
             self._frame_pace, self._preview_pace = Pace(want.max_rate_hz), Pace(want.max_rate_hz)
         self.want = want
         self._spelling = Spelling(self.binary, want.vertices, want.side)
+        if want.vertices or want.preview:
+            set_send_buffer(self.connection.transport.get_extra_info("socket"), LARGE_SEND_BUFFER_BYTES)
 
     def fail(self, message: str) -> None:
         """Tell the client that something it asked for cannot be done; the newest failure alone waits."""
@@ -111,7 +118,7 @@ class Client:
     def _new_meshes(self, frame: SpelledFrame) -> list[bytes]:
         if not self._spelling.vertices:
             return []
-        new = {name: mesh for name, mesh in frame.meshes(self._spelling).items() if name not in self._meshes}
+        new = frame.meshes(self._spelling, known=self._meshes)
         self._meshes.update(new)
         return [websocket_frame(mesh, binary=self.binary) for mesh in new.values()]
 

@@ -4,7 +4,7 @@ import socket
 from contextlib import suppress
 from typing import Any
 
-from tracker.sinks.connection import SEND_BUFFER_BYTES
+from tracker.sinks.connection import SEND_BUFFER_BYTES, set_send_buffer
 
 
 class LimitedListener(socket.socket):
@@ -34,12 +34,9 @@ class LimitedListener(socket.socket):
         if self.open >= self.max_open:
             peer.close()
             raise BlockingIOError(0, "too many connections")
-        with suppress(OSError):
-            peer.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-            )  # asyncio sets it on sockets of its own only
-            # What a slow peer reads is not to be seconds old.
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        with suppress(OSError):  # asyncio does so on sockets of its own only
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_send_buffer(peer, SEND_BUFFER_BYTES)
         return _Counted(peer, self), place
 
 
