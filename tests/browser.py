@@ -20,14 +20,14 @@ ARGUMENTS = (
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser; skips the test where there is none."""
+def chromium(*arguments: str) -> Iterator[Any]:
+    """A browser, started with further ``arguments``; skips the test where there is none."""
     playwright = pytest.importorskip("playwright.sync_api")
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
         pytest.skip(f"no browser is installed: none of {', '.join(CHROMIUM_NAMES)}")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        browser = started.chromium.launch(executable_path=path, args=[*ARGUMENTS, *arguments])
         yield browser
         browser.close()
 

@@ -199,7 +199,7 @@ def test_endless_garbage_ends_the_connection():
 
 
 def test_fuzzed_messages_never_stop_the_server():
-    """Its long form is benchmarks' soak: here 400 messages on as many connections as it takes."""
+    """400 messages on as many connections as it takes."""
     chance = random.Random(7)
     seeds = [
         '{"type":"clock","client_ms":-1.5}',

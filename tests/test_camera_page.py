@@ -16,15 +16,11 @@ from urllib.parse import quote
 
 import av
 import pytest
+from browser import chromium
 from scripted_runs import PATIENCE_S
 from web_server import wait_until
 
 from tracker.sources import MODELS_DIRECTORY
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None:
-    pytest.skip("there is no chromium", allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "correct horse"
@@ -85,28 +81,23 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracker]:
 
 
 @pytest.fixture(scope="module")
-def chromium(clip: Path) -> Iterator[Any]:
+def camera_browser(clip: Path) -> Iterator[Any]:
     """A browser that allows its camera, which shows the clip."""
-    arguments = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
+    arguments = (
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={clip}",
         "--host-resolver-rules=MAP insecure.test 127.0.0.1",
-    ]
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
+    )
+    with chromium(*arguments) as browser:
+        yield browser
 
 
 @contextmanager
-def page_of(chromium: Any, **context: Any) -> Iterator[Any]:
+def page_of(browser: Any, **context: Any) -> Iterator[Any]:
     """A page on a phone's screen; an error in it fails the test."""
     errors: list[str] = []
-    with chromium.new_context(viewport=PHONE, **context) as browsing:
+    with browser.new_context(viewport=PHONE, **context) as browsing:
         page = browsing.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: "Content Security" in said.text and errors.append(said.text))
@@ -141,8 +132,8 @@ def coloured(page: Any) -> dict[str, int]:
 SHOWS_BOTH = "document.getElementById('hands').textContent === 'left and right'"
 
 
-def test_hands_come_back_to_the_page_that_sends_its_camera(chromium, tracker):
-    with page_of(chromium) as page:
+def test_hands_come_back_to_the_page_that_sends_its_camera(camera_browser, tracker):
+    with page_of(camera_browser) as page:
         page.goto(f"{tracker.url}camera")
         began_s = time.monotonic()
         page.click("#start")
@@ -184,8 +175,8 @@ TURNED_AFTER_A_SECOND = """
 """
 
 
-def test_turning_the_phone_gives_another_camera_with_the_same_lens(chromium, tracker):
-    with page_of(chromium) as page:
+def test_turning_the_phone_gives_another_camera_with_the_same_lens(camera_browser, tracker):
+    with page_of(camera_browser) as page:
         page.add_init_script(TURNED_AFTER_A_SECOND)
         page.goto(f"{tracker.url}camera")
         page.click("#start")
@@ -202,9 +193,9 @@ def sizes_of(tracker: Tracker) -> list[tuple[int, int]]:
     return [(header["camera"]["width"], header["camera"]["height"]) for header in headers]
 
 
-def test_the_page_sends_video_by_webrtc(chromium, tracker):
+def test_the_page_sends_video_by_webrtc(camera_browser, tracker):
     pytest.importorskip("aiortc")
-    with page_of(chromium) as page:
+    with page_of(camera_browser) as page:
         page.goto(f"{tracker.url}camera")
         page.click("#start")
         wait_for(page, "!document.querySelector('#way [value=webrtc]').disabled")
@@ -217,8 +208,8 @@ def test_the_page_sends_video_by_webrtc(chromium, tracker):
     ("error", "says"),
     [("NotAllowedError", "was refused"), ("NotFoundError", "no such camera"), ("NotReadableError", "in use")],
 )
-def test_the_page_says_why_there_is_no_camera(chromium, tracker, error, says):
-    with page_of(chromium) as page:
+def test_the_page_says_why_there_is_no_camera(camera_browser, tracker, error, says):
+    with page_of(camera_browser) as page:
         refusal = (
             f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{error}') }}"
         )
@@ -230,17 +221,17 @@ def test_the_page_says_why_there_is_no_camera(chromium, tracker, error, says):
         assert page.inner_text("#start") == "Start camera"
 
 
-def test_the_page_says_that_it_is_not_secure(chromium, tracker):
-    with page_of(chromium) as page:
+def test_the_page_says_that_it_is_not_secure(camera_browser, tracker):
+    with page_of(camera_browser) as page:
         page.goto(re.sub("127.0.0.1", "insecure.test", f"{tracker.url}camera"))
         assert "--tls" in page.inner_text("#message")
         assert page.is_disabled("#start")
 
 
-def test_by_tls_the_page_needs_the_token(chromium, tmp_path):
+def test_by_tls_the_page_needs_the_token(camera_browser, tmp_path):
     certificate, key = make_certificate(tmp_path)
     options = ("--serve", "0.0.0.0:0", "--token", TOKEN, "--tls", str(certificate), str(key))
-    with tracking(tmp_path, *options) as url, page_of(chromium, ignore_https_errors=True) as page:
+    with tracking(tmp_path, *options) as url, page_of(camera_browser, ignore_https_errors=True) as page:
         assert url.startswith("https://")
         page.goto(f"{url}camera")
         page.click("#start")
@@ -255,8 +246,8 @@ def test_by_tls_the_page_needs_the_token(chromium, tmp_path):
         wait_for(page, SHOWS_BOTH)
 
 
-def test_the_page_tells_of_another_camera_and_of_a_lost_tracker_and_comes_back(chromium, tmp_path):
-    with page_of(chromium) as page:
+def test_the_page_tells_of_another_camera_and_of_a_lost_tracker_and_comes_back(camera_browser, tmp_path):
+    with page_of(camera_browser) as page:
         with tracking(tmp_path, "--serve", "127.0.0.1:0") as url:
             page.goto(f"{url}camera")
             page.click("#start")

@@ -33,8 +33,13 @@ function say(text, bad = false) {
 }
 
 function token() {
-  const fragment = decodeURIComponent(location.hash.slice(1));
-  return page.token.value || fragment.replace(/^token=/, "");
+  const fragment = location.hash.slice(1).replace(/^token=/, "");
+  if (page.token.value) return page.token.value;
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment; // a lone percent sign is part of the token
+  }
 }
 
 // Starting and stopping
