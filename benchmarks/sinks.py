@@ -39,7 +39,6 @@ from benchmarks.program import Footprint, LiveProgram, free_port
 from tracker.sources import MODELS_DIRECTORY
 
 WIDTH, HEIGHT = 1280, 720
-WARM_UP_FRAMES = 45
 START_S = 15.0
 """The clip is longer by so much: starting, warming up, letting others in."""
 
@@ -90,6 +89,8 @@ class Args:
     """How many to measure for each number of others."""
     rounds: int = 4
     """In how many turns."""
+    warm_up: int = 45
+    """Frames before the first turn of each program."""
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Cell:
         self.bytes += [frame.length_bytes for frame in frames]
         dropped = last.dropped_frames - first.dropped_frames
         self.dropped += dropped
-        self.lost += last.frame - first.frame + 1 - len(frames) - dropped
+        self.lost += max(0, last.frame - first.frame + 1 - len(frames) - dropped)
         self.cpu_s += after.cpu_s - before.cpu_s
         self.wall_s += last.arrived_s - first.arrived_s
         self.resident_mb, self.threads = (
@@ -195,7 +196,7 @@ class Measuring:
             if setup.way != "hts-udp":
                 wait_for_listener(port)
             with closing(listen(setup.way, port, setup.wishes)) as client:
-                frames_of(client, WARM_UP_FRAMES / rate_hz)
+                frames_of(client, self._args.warm_up / rate_hz)
                 for count in reversed(counts) if backwards else counts:
                     with others(setup.way, port, count, setup.wishes):
                         frames_of(client, 0.3)
