@@ -19,6 +19,8 @@ export class Connection {
   #waitMs = FIRST_WAIT_MS;
   #timer = 0;
   #heardAt = 0;
+  /** The first header of this connection has come; others may, as when the picture's size changes. */
+  #greeted = false;
   #wanted = {};
   /** @type {string | null} */
   #token;
@@ -46,6 +48,7 @@ export class Connection {
     this.onPhase("connecting", {});
     const socket = new WebSocket(this.url, SUBPROTOCOL);
     this.#socket = socket;
+    this.#greeted = false;
     this.#heardAt = performance.now();
     socket.onopen = () => {
       this.#heardAt = performance.now();
@@ -95,7 +98,8 @@ export class Connection {
     } catch {
       return; // not of this format; the next message may be
     }
-    if (message?.type === "header") {
+    if (message?.type === "header" && !this.#greeted) {
+      this.#greeted = true;
       this.#waitMs = FIRST_WAIT_MS;
       if (this.#token) rememberToken(this.#token);
       this.onPhase("open", {});

@@ -5,9 +5,11 @@ import { element, write } from "./page.js";
 import { LatencyPlot } from "./plot.js";
 
 const RATE_OVER_MS = 2000;
+/** Frames of a recording farther apart than this are no longer one piece of it. */
+const LONGEST_SKIP = 10;
 
 export class Figures {
-  /** When the last frames came, in ms. @type {number[]} */
+  /** When the last frames came, or those of a recording were captured, in ms. @type {number[]} */
   #arrivals = [];
   #lastIndex = -1;
   #stats = null;
@@ -24,9 +26,7 @@ export class Figures {
 
   /** A live frame has come. */
   addLive(frame) {
-    const now = performance.now();
-    this.#arrivals.push(now);
-    while (this.#arrivals[0] < now - RATE_OVER_MS) this.#arrivals.shift();
+    this.#came(performance.now());
     const known = Number.isFinite(frame.latency_ms);
     this.#become(known ? "live" : "tracking");
     this.plot.add(known ? frame.latency_ms : trackingMs(frame));
@@ -35,8 +35,9 @@ export class Figures {
 
   /** A frame of a recording is shown. */
   addRecorded(frame, index) {
-    if (index < this.#lastIndex || index > this.#lastIndex + 10) this.plot.clear();
+    if (index < this.#lastIndex || index > this.#lastIndex + LONGEST_SKIP) this.clear();
     this.#lastIndex = index;
+    this.#came(1000 * frame.capture_time_s);
     this.#become("tracking");
     this.plot.add(trackingMs(frame));
     this.#frame = frame;
@@ -63,6 +64,11 @@ export class Figures {
     this.#write("rate", this.#rateHz(), 1, "/s");
     this.#write("tracking", this.#trackingMs(), 1, "ms");
     this.#write("dropped", this.#frame?.dropped_frames, 0, "");
+  }
+
+  #came(ms) {
+    this.#arrivals.push(ms);
+    while (this.#arrivals[0] < ms - RATE_OVER_MS) this.#arrivals.shift();
   }
 
   #become(kind) {

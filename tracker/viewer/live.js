@@ -30,6 +30,13 @@ export class Live {
     Object.assign(this, { onFrame, onChange, onError });
   }
 
+  /** A new connection: nothing holds but what is said on it. */
+  connected() {
+    this.state = "playing"; // until told otherwise
+    this.stats = null;
+    this.meshes.clear();
+  }
+
   /** Take in one message; types that are not known are passed over. */
   take(message) {
     switch (message.type) {

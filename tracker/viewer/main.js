@@ -49,8 +49,7 @@ const connection = new Connection({
   onMessage: (message) => live.take(message),
   onPhase: (phase, { retryAt = 0, refused = false }) => {
     link = { phase, retryAt };
-    if (phase === "open") live.state = "playing"; // until told otherwise
-    if (phase === "connecting") live.meshes.clear(); // names hold for one connection
+    if (phase === "open") live.connected();
     if (phase === "token") askForToken(refused).then((token) => connection.useToken(token));
     requestShow();
   },
@@ -99,7 +98,7 @@ function requestShow() {
 function showLive() {
   figures.stats(player.name ? null : live.stats);
   if (paused || player.name || !live.layout || !live.frame) return;
-  const away = link.phase !== "open" || live.state === "lost";
+  const away = live.state === "lost" || (link.phase !== "open" && live.state !== "ended");
   const frame = away ? { ...live.frame, hands: [] } : live.frame;
   const pictured = away ? { ...live.pictured, frame, stale: true } : live.pictured;
   showFrame(live.header, live.layout, frame, pictured);

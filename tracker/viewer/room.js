@@ -137,7 +137,7 @@ function makeLabel(text) {
   context.font = "500 44px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
-  context.fillStyle = themeColour("--muted");
+  context.fillStyle = themeColour("--view-text");
   context.fillText(text, 80, 34);
   const sprite = new Sprite(new SpriteMaterial({ map: new CanvasTexture(canvas), depthWrite: false }));
   sprite.scale.set(0.1, 0.04, 1);
