@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from browser import Viewer, chromium
 from PIL import Image
-from tracked_values import picture, some_frame, some_hand, some_info, two_hands
+from tracked_values import CAMERA, picture, some_frame, some_hand, some_info, two_hands
 from web_server import JSON, TOKEN, Server, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tracker.axes import AXES
+from tracker.cameras import Pinhole
 from tracker.joints import BONES, Side
 from tracker.sinks.drawing import SIDE_COLOURS
 from tracker.sinks.layout import NATIVE, find_layout
@@ -217,6 +218,25 @@ def test_hands_stand_in_space_as_skeletons_and_on_wish_as_skin(open_viewer: Open
         viewer.page.wait_for_timeout(100)
         send(server, viewer, two_hands(3))
         assert not viewer.value("handTracker.skinned")
+
+
+def test_a_change_of_the_picture_s_size_changes_the_view_and_keeps_the_skin(open_viewer: OpenViewer) -> None:
+    with Server() as server:
+        viewer = open_viewer(server.port)
+        viewer.press("m")
+        for index, camera in enumerate([CAMERA, Pinhole(400, 800, 300.0, 300.0, 199.5, 399.5)]):
+            server.sink.begin(some_info(camera))
+            server.sink.notify("playing")
+            send(server, viewer, two_hands(2 * index, camera=camera))
+            viewer.until(f"handTracker.latest.header.camera.width === {camera.width}")
+            viewer.page.wait_for_timeout(100)  # the wish for skin is on its way
+            send(server, viewer, two_hands(2 * index + 1, camera=camera))
+            viewer.until("handTracker.skinned")
+            (left, top), (right, bottom) = (
+                viewer.call("onPicture", [-0.5, -0.5]),
+                viewer.call("onPicture", [camera.width - 0.5, camera.height - 0.5]),
+            )
+            assert (right - left) / (bottom - top) == pytest.approx(camera.width / camera.height)
 
 
 def test_pause_freezes_what_is_shown_and_nothing_else(open_viewer: OpenViewer) -> None:
