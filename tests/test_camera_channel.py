@@ -13,9 +13,10 @@ import pytest
 
 pytest.importorskip("websockets")
 
+from web_server import TOKEN, Server, skip_without_network, wait_until
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tracker.web import camera_channel
 from tracker.web.camera_channel import ANOTHER_CAMERA, MAX_ERRORS, SILENT, TOO_MANY_ERRORS, attend_camera
@@ -266,8 +267,38 @@ def test_an_offer_that_is_none_is_answered_by_an_error(sdp):
     run(conversation)
 
 
+def test_the_live_server_lets_a_camera_in_by_the_token_and_takes_larger_messages_of_it():
+    camera = Camera()
+    jpeg = JPEG + bytes(1_000_000)
+    with Server(camera=camera, token=TOKEN) as server:
+        with server.connect("/camera") as peer:
+            peer.connection.send(picture(1.0))  # before the token
+            assert peer.hear()["type"] == "error"
+        assert not camera.pictures
+        with server.connect("/camera") as peer:
+            peer.say(type="token", token=TOKEN)
+            peer.connection.send(picture(1.0, jpeg))
+            assert peer.hear() == {"type": "taken", "count": 1}
+            with pytest.raises(ConnectionClosed) as closed:
+                peer.connection.send(picture(2.0, bytes(4_000_000)))
+                peer.hear()
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+        assert camera.pictures == [(jpeg, 1.0)]
+        wait_until(lambda: not camera.attended)
+
+
+def test_without_a_camera_to_send_to_there_is_no_page_and_no_place():
+    with Server() as server:
+        assert server.get("/camera")[0] == 404
+        with pytest.raises(InvalidStatus, match="404"):
+            server.connect("/camera")
+    with Server(camera=Camera()) as server:
+        assert server.get("/camera")[0] == 200
+
+
 def test_video_by_webrtc_becomes_pictures():
     aiortc = pytest.importorskip("aiortc")
+    skip_without_network()
     from aiortc import VideoStreamTrack
 
     async def conversation(camera: Camera, page: Page) -> None:

@@ -18,7 +18,7 @@ import av
 import pytest
 from browser import chromium
 from scripted_runs import PATIENCE_S
-from web_server import wait_until
+from web_server import skip_without_network, wait_until
 
 from tracker.sources import MODELS_DIRECTORY
 
@@ -195,6 +195,7 @@ def sizes_of(tracker: Tracker) -> list[tuple[int, int]]:
 
 def test_the_page_sends_video_by_webrtc(camera_browser, tracker):
     pytest.importorskip("aiortc")
+    skip_without_network()
     with page_of(camera_browser) as page:
         page.goto(f"{tracker.url}camera")
         page.click("#start")

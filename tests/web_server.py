@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
+import pytest
 from scripted_runs import PATIENCE_S
 from tracked_values import some_info
 from websockets.sync.client import ClientConnection, connect
@@ -27,6 +28,14 @@ def wait_until(happened: Callable[[], object]) -> None:
     while not happened():
         assert time.monotonic() < end_s, "what the test waits for did not happen"
         time.sleep(0.002)
+
+
+def skip_without_network() -> None:
+    """WebRTC never goes by a machine's loopback."""
+    from aioice.ice import get_host_addresses
+
+    if not get_host_addresses(use_ipv4=True, use_ipv6=True):
+        pytest.skip("this machine has no network beside its loopback")
 
 
 class Server:
