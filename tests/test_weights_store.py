@@ -34,7 +34,6 @@ from tracker.weights_store import (  # noqa: E402
     find_weights,
     import_weights,
 )
-from tracker.whole_file import whole_file  # noqa: E402
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -294,18 +293,6 @@ def test_weights_too_large_for_float16_are_named(files: OfficialFiles) -> None:
     state["backbone.blocks.1.up.weight"] = state["backbone.blocks.1.up.weight"] * 1e7
     with pytest.raises(WeightsError, match=r"backbone\.blocks\.1\.up\.weight"):
         in_float16(state, source="hamer.ckpt")
-
-
-def test_a_file_is_written_wholly_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    with whole_file(path) as temporary:
-        temporary.write_text("first")
-    for error in (RuntimeError, KeyboardInterrupt):
-        with pytest.raises(error), whole_file(path) as temporary:
-            temporary.write_text("second")
-            raise error
-    assert path.read_text() == "first"
-    assert names_in(tmp_path) == {"file"}
 
 
 # What a person is told

@@ -1,7 +1,7 @@
 """Writing a file wholly or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,9 +14,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     After any error it is gone, and what ``path`` held is still there. It reaches the disk before it gets the
     name, so a crash leaves one or the other.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}.part")
+    # Not mkstemp, whose files only their owner may ever read.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
         with temporary.open("rb+") as file:
