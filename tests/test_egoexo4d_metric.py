@@ -241,7 +241,7 @@ def test_a_hand_predicted_as_nan_is_never_left_out_of_the_mean(made_release: Mad
 def test_boxes_alone_cannot_be_scored(made_release: MadeRelease) -> None:
     _, hands = perfect(made_release)
     takes = egoexo4d.open_takes(made_release.prepared, made_release.test_boxes, "test")
-    with pytest.raises(UsageError, match="no joints to score against"):
+    with pytest.raises(UsageError, match="no hand with joints to score against"):
         scored_hands(takes, hands, wrist_relative=False)
 
 

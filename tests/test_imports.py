@@ -59,6 +59,7 @@ TOPS = (
     "cli_cameras",
     "cli_options",
     "cli_sockets",
+    "cli_egoexo4d",
     "cli_web",
     "__main__",
     "research",
@@ -78,6 +79,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cli_tools": {"tyro"},
     "cli_cameras": {"tyro"},
     "calibrate_camera": {"numpy", "cv2", "PIL"},
+    "cli_egoexo4d": {"tyro"},
     "progress": {"numpy", "tqdm"},
     "research": {"numpy", "PIL", "av", "tyro", "matplotlib"},
 }
@@ -126,7 +128,7 @@ def may_import(importer: str, imported: str) -> bool:
     if part == "":  # the package's own lazy exports
         return other not in (*TOPS, "progress", "runtime", "weights_store")
     if other == "research":
-        return part in ("cli_tools", "research")
+        return part in ("cli_tools", "cli_egoexo4d", "research")
     if part in TOPS:
         return True
     if part == "runtime" and other in ("sources", "sinks"):

@@ -13,6 +13,7 @@ from typing import Annotated, Protocol
 import tyro
 
 from tracker.cli_cameras import CalibrateCamera
+from tracker.cli_egoexo4d import EgoExo4D
 from tracker.cli_running import FILE_STATUS, say
 from tracker.cli_sockets import SocketOptions
 from tracker.cli_tools import CalibrateHand, Evaluate, Weights
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         | Annotated[CalibrateHand, tyro.conf.subcommand(name="calibrate-hand")]
         | Annotated[Weights, tyro.conf.subcommand(name="weights")]
         | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
+        | Annotated[EgoExo4D, tyro.conf.subcommand(name="egoexo4d")]
     )
     sys.exit(run_command(lambda: tyro.cli(commands, args=arguments, prog="hand-tracker")))
 

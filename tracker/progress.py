@@ -86,3 +86,32 @@ class Progress:
     def _latency(self) -> str:
         p50, p95 = np.percentile(self._durations_s, [50, 95]) * 1000
         return f"{self._timed} p50 {p50:.1f} ms, p95 {p95:.1f} ms"
+
+
+class CountingBar:
+    """Counts things done on standard error: a bar on a terminal, now and then a line in a log."""
+
+    def __init__(self, total: int, *, unit: str, what: str) -> None:
+        self._total, self._unit, self._what, self._count = total, unit, what, 0
+        self._shown_s = time.monotonic()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._bar = tqdm(total=total, unit=unit, desc=what, disable=not self._terminal, dynamic_ncols=True)
+
+    def observe(self, count: int = 1) -> None:
+        """Count ``count`` more."""
+        self._count += count
+        self._bar.update(count)
+        now = time.monotonic()
+        if not self._terminal and sys.stderr is not None and now - self._shown_s >= LOG_REFRESH_S:
+            self._shown_s = now
+            print(f"{self._what}: {self._count} of {self._total} {self._unit}s", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.close()
+
+    def __enter__(self) -> "CountingBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

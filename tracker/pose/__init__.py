@@ -11,7 +11,14 @@ from tracker.pose.ensemble import EnsembleOptions, Member, load_ensemble
 from tracker.pose.hamer import HamerOptions, load_hamer_backend
 from tracker.pose.potter import PotterOptions, load_potter_backend
 
-__all__ = ["POSE_BACKENDS", "PoseBackend", "PreparesFrames", "StartsEarly", "load_pose_backend"]
+__all__ = [
+    "POSE_BACKENDS",
+    "PoseBackend",
+    "PreparesFrames",
+    "StartsEarly",
+    "load_member",
+    "load_pose_backend",
+]
 
 POSE_BACKENDS = ("landmarks", "hamer", "potter", "ensemble")
 
@@ -41,7 +48,7 @@ def load_pose_backend(
         case "ensemble":
             return load_ensemble(
                 ensemble or EnsembleOptions(),
-                lambda member: _load_member(member, hamer or HamerOptions(), potter or PotterOptions()),
+                lambda member: load_member(member, hamer or HamerOptions(), potter or PotterOptions()),
             )
         case _:
             raise UnknownNameError(
@@ -49,8 +56,13 @@ def load_pose_backend(
             )
 
 
-def _load_member(member: Member, hamer: HamerOptions, potter: PotterOptions) -> PoseBackend:
-    """A member of an ensemble, with its own weights where it has them."""
+def load_member(member: Member, hamer: HamerOptions, potter: PotterOptions) -> PoseBackend:
+    """A member of an ensemble, with its own weights where it has them.
+
+    Raises:
+        UnknownNameError: there is no such backend, or it is an ensemble itself.
+        TrackerError: a package or file it needs is not there.
+    """
     if member.backend == "ensemble":
         raise UnknownNameError("an ensemble is no member of an ensemble; name its members")
     if member.checkpoint is not None:

@@ -57,7 +57,9 @@ def evaluate(
     results: list[ClipResult] = []
     progress = Progress(live=False, total_frames=sum(map(len, found)))
     config = config_for(True)
-    backend = load_pose_backend(config.backend, hamer=config.hamer)
+    backend = load_pose_backend(
+        config.backend, hamer=config.hamer, potter=config.potter, ensemble=config.ensemble
+    )
     interrupted = False
     try:
         for clip in found:

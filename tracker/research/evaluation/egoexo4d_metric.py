@@ -117,9 +117,19 @@ def required_hands(frames: Sequence[AnnotatedFrame]) -> dict[HandKey, AnnotatedH
 
 
 def scored_hands(
-    takes: Sequence[PreparedTake], predictions: Mapping[HandKey, FloatArray], *, wrist_relative: bool
+    takes: Sequence[PreparedTake],
+    predictions: Mapping[HandKey, FloatArray],
+    *,
+    wrist_relative: bool,
+    found_only: bool = False,
 ) -> ScoredHands:
     """The true hands of takes with their predictions.
+
+    Args:
+        takes: with answers.
+        predictions: (21, 3) metres in the landscape camera's axes.
+        wrist_relative: predictions are relative to the wrist (``--offset``).
+        found_only: leave out the hands without a prediction; whoever does so says how many.
 
     Raises:
         UsageError: a hand has no prediction or NaN, where the public evaluator fails or its figure is NaN;
@@ -128,6 +138,8 @@ def scored_hands(
     keys, hands, cameras = [], [], []
     for take in takes:
         for key, hand in required_hands(take.frames).items():
+            if found_only and key not in predictions:
+                continue
             keys.append(key)
             hands.append(hand)
             cameras.append(take.camera)
@@ -146,7 +158,7 @@ def scored_hands(
             f"take {uid}, frame {frame}"
         )
     if not any(hand.valid.any() for hand in hands):
-        raise UsageError("the annotations have no joints to score against; the test set's are not public")
+        raise UsageError("no hand with joints to score against; the test set's are not public")
     return ScoredHands(
         keys=tuple(keys),
         predicted_m=np.array([predictions[key] for key in keys]),

@@ -1,0 +1,393 @@
+"""Systems on EgoExo4D's takes: given boxes, runs that are killed and go on, bad input, and the commands."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from egoexo4d_release import (
+    FIRST,
+    PLACES,
+    SECOND,
+    TAKES,
+    MadeRelease,
+    kept_joints,
+    upright_joints,
+    write_calibrations,
+)
+from PIL import Image
+from test_egoexo4d_data import raw_copy
+
+from tracker.cameras import Pinhole
+from tracker.cli import main
+from tracker.errors import UsageError
+from tracker.joints import FloatArray, Side
+from tracker.pipeline import TrackerConfig
+from tracker.placement import find_placement
+from tracker.pose.ensemble import EnsembleBackend
+from tracker.research.evaluation.egoexo4d_command import load_system
+from tracker.research.evaluation.egoexo4d_metric import challenge_scores, scored_hands
+from tracker.research.evaluation.egoexo4d_run import digest, read_lines, run_system
+from tracker.research.evaluation.egoexo4d_systems import (
+    BOX_OVER_HAND,
+    ChallengeSystem,
+    load_box_reader,
+    on_boxes,
+    open_hand_in_box,
+)
+from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake, open_takes
+from tracker.research.ground_truth.egoexo4d_values import GivenHands, Tally
+from tracker.structs import Frame, HandEstimate, ObservedHand
+
+pytest.importorskip("onnxruntime")
+
+
+class KnowingSystem:
+    """Says where hands truly are, in the upright frame's axes, and what it was asked."""
+
+    name = "knowing"
+
+    def __init__(self, *, stateful: bool = False, dies_after: int = 1000, spoil: Any = None) -> None:
+        self.stateful, self.dies_after, self.spoil = stateful, dies_after, spoil
+        self.asked: list[int] = []
+        self.begun = 0
+
+    def begin_take(self) -> None:
+        self.begun += 1
+
+    def __call__(self, frame: Frame, given: GivenHands) -> Mapping[Side, FloatArray]:
+        if len(self.asked) >= self.dies_after:
+            raise KeyboardInterrupt
+        number = round(30 * frame.capture_time_s)
+        self.asked.append(number)
+        uid = next(take.uid for take in TAKES if number in take.frames)
+        hands = {side: upright_joints((uid, number, side)) for side in given.sides}
+        return hands if self.spoil is None else self.spoil(number, hands)
+
+    def close(self) -> None:
+        pass
+
+
+def takes_of(made: MadeRelease, prepared: Path | None = None) -> list[PreparedTake]:
+    return open_takes(prepared or made.prepared, made.annotations, "val")
+
+
+ALL = [*FIRST.frames, *SECOND.frames]
+
+
+def test_frames_come_upright_with_their_boxes_and_answers_go_back_to_landscape(
+    made_release: MadeRelease, tmp_path: Path
+) -> None:
+    takes, system, seen = takes_of(made_release), KnowingSystem(), [0]
+    read = run_system(
+        system,
+        takes,
+        tmp_path / "hands.jsonl",
+        Tally(),
+        observe=lambda count: seen.__setitem__(0, seen[0] + count),
+    )
+    assert system.asked == ALL and system.begun == 2 and seen == [9]
+    scores = challenge_scores(scored_hands(takes, read.hands, wrist_relative=False))
+    assert scores.hands == 15 and scores.camera_mpjpe_mm < 8  # two joints are annotated where they are not
+    assert scores.pa_mpjpe_mm > 0
+    for uid, frame, side in PLACES:
+        assert ((uid, frame, side) in read.hands) == bool(kept_joints((uid, frame, side)))
+
+
+@pytest.mark.parametrize(("stateful", "again"), [(False, ALL[6:]), (True, ALL[5:])])
+@pytest.mark.parametrize("torn", ["", '{"type": "frame", "take_uid": "111'])
+def test_a_killed_run_goes_on_where_it_was(
+    made_release: MadeRelease, tmp_path: Path, stateful: bool, again: list[int], torn: str
+) -> None:
+    """A system that goes by earlier frames begins the take anew in which it was killed."""
+    takes, path = takes_of(made_release), tmp_path / "hands.jsonl"
+    whole = run_system(KnowingSystem(stateful=stateful), takes, tmp_path / "whole.jsonl", Tally())
+    with pytest.raises(KeyboardInterrupt):
+        run_system(KnowingSystem(stateful=stateful, dies_after=6), takes, path, Tally())
+    with path.open("a") as file:
+        file.write(torn)
+    system = KnowingSystem(stateful=stateful)
+    read = run_system(system, takes, path, Tally(), resume=True)
+    assert system.asked == again and system.begun == 1
+    assert read.frames == whole.frames and read.hands.keys() == whole.hands.keys()
+    for key, joints_m in whole.hands.items():
+        np.testing.assert_array_equal(read.hands[key], joints_m)
+    lines = path.read_text().splitlines()
+    assert len(lines) == 10 and all(json.loads(line) for line in lines)
+
+
+def test_another_runs_lines_are_never_mixed_in(made_release: MadeRelease, tmp_path: Path) -> None:
+    takes, path = takes_of(made_release), tmp_path / "hands.jsonl"
+    run_system(KnowingSystem(), takes, path, Tally(), settings="a")
+    with pytest.raises(UsageError, match="exists; go on with it by --resume"):
+        run_system(KnowingSystem(), takes, path, Tally(), settings="a")
+    with pytest.raises(UsageError, match="settings are 'a', now 'b'"):
+        run_system(KnowingSystem(), takes, path, Tally(), settings="b", resume=True)
+    with pytest.raises(UsageError, match="its boxes are"):
+        run_system(KnowingSystem(), takes[:1], path, Tally(), settings="a", resume=True)
+    path.write_text('{"type": "header"}\n')
+    with pytest.raises(UsageError, match="does not hold EgoExo4D hands"):
+        run_system(KnowingSystem(), takes, path, Tally(), resume=True)
+    assert digest(takes) != digest(takes[1:])
+
+
+def test_a_damaged_line_is_named(made_release: MadeRelease, tmp_path: Path) -> None:
+    path = tmp_path / "hands.jsonl"
+    run_system(KnowingSystem(), takes_of(made_release), path, Tally())
+    lines = path.read_text().splitlines()
+    for damaged, message in (
+        ("{", "line 4, is not JSON"),
+        ("[]", "line 4, is no object"),
+        (lines[3].replace('"left_hand_3d": [[', '"left_hand_3d": [[1.0], ['), "line 4: "),
+        (lines[3].replace('"frame": 8', '"frames": 8'), "line 4: 'frame'"),
+    ):
+        path.write_text("\n".join([*lines[:3], damaged, *lines[4:]]) + "\n")
+        with pytest.raises(UsageError, match=message):
+            read_lines(path)
+
+
+# Bad input
+
+
+def spoiled(made: MadeRelease, folder: Path, change: Callable[[Path], object]) -> Path:
+    shutil.copytree(made.prepared / "image" / "undistorted" / "val", folder / "image/undistorted/val")
+    change(folder / "image/undistorted/val" / FIRST.name / "000008.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda path: path.unlink(), "cannot read the picture"),
+        (lambda path: path.write_bytes(b"no picture"), "cannot read the picture"),
+        (lambda path: Image.new("RGB", (1408, 1408)).save(path), "1408 x 1408, its camera 512 x 512"),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_counted_and_named_and_tried_again(
+    made_release: MadeRelease, tmp_path: Path, change: Any, reason: str
+) -> None:
+    prepared, tally = spoiled(made_release, tmp_path, change), Tally()
+    read = run_system(KnowingSystem(), takes_of(made_release, prepared), tmp_path / "h.jsonl", tally)
+    assert tally.counts == {"frames that could not be read": 1}
+    assert tally.places["frames that could not be read"][0].startswith(f"{FIRST.uid}, frame 8: ")
+    assert reason in tally.places["frames that could not be read"][0]
+    assert (FIRST.uid, 8) not in read.frames and len(read.frames) == 8
+    system = KnowingSystem()
+    run_system(system, takes_of(made_release), tmp_path / "h.jsonl", Tally(), resume=True)
+    assert system.asked == [8]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (lambda hands: hands | {Side.RIGHT: np.full((21, 3), np.nan)}, "hands that came out as no numbers"),
+        (lambda hands: hands | {Side.RIGHT: np.zeros((20, 3))}, "hands that came out as no numbers"),
+        (lambda hands: {Side.LEFT: hands[Side.LEFT]}, "hands not found"),
+    ],
+)
+def test_a_hand_that_a_system_does_not_give_is_named_and_never_a_zero(
+    made_release: MadeRelease, tmp_path: Path, spoil: Any, kind: str
+) -> None:
+    tally = Tally()
+    system = KnowingSystem(spoil=lambda number, hands: spoil(hands) if number == 7 else hands)
+    read = run_system(system, takes_of(made_release), tmp_path / "h.jsonl", tally)
+    assert tally.lines() == [f"{kind}: 1 ({SECOND.uid}, frame 7, right)"]
+    assert (SECOND.uid, 7, Side.RIGHT) not in read.hands and (SECOND.uid, 7, Side.LEFT) in read.hands
+
+
+# Challenge mode and tracker mode
+
+
+@pytest.fixture(scope="module")
+def challenge() -> Any:
+    return load_system("challenge", TrackerConfig())
+
+
+def test_given_boxes_are_read_without_a_palm(
+    made_release: MadeRelease, challenge: Any, tmp_path: Path
+) -> None:
+    """Every hand has an answer, of the side that was given, about where it truly is."""
+    takes, tally = takes_of(made_release), Tally()
+    read = run_system(challenge, takes, tmp_path / "h.jsonl", tally)
+    assert tally.lines() == [] and len(read.hands) == 15
+    scores = challenge_scores(scored_hands(takes, read.hands, wrist_relative=False))
+    assert scores.mpjpe_mm < 45 and scores.pa_mpjpe_mm < 15 and scores.pck_15 > 0.85
+
+
+def test_boxes_are_turned_with_the_picture(made_release: MadeRelease, challenge: Any) -> None:
+    """The landscape boxes on the upright picture hold no hands, and what is read there is far off."""
+    take = takes_of(made_release)[0]
+    frame = take.read_upright(0)
+    truth = {side: upright_joints((FIRST.uid, 2, side)) for side in Side}
+    right_way = challenge(frame, take.given(0))
+    wrong_way = challenge(frame, GivenHands(take.frames[0].boxes_px()))
+    for side in Side:
+        near, far = (np.linalg.norm(hands[side][9] - truth[side][9]) for hands in (right_way, wrong_way))
+        assert near < 0.08 < far
+
+
+class RecordingBackend:
+    """A backend without points of its own, that keeps what it was given."""
+
+    name = "potter"
+
+    def __init__(self) -> None:
+        self.observed: list[ObservedHand] = []
+
+    def estimate(self, frame: Frame, observed: Any) -> tuple[HandEstimate, ...]:
+        self.observed = list(observed)
+        return tuple(self._knowing(hand) for hand in observed)
+
+    def _knowing(self, hand: ObservedHand) -> HandEstimate:
+        true_m = upright_joints((FIRST.uid, 2, hand.side))
+        points_px = hand.detection.estimate.joints_px
+        return HandEstimate(hand.side, points_px, true_m - true_m[0], np.ones(21))
+
+
+def test_a_backend_gets_the_box_and_its_hands_the_light_networks_points(made_release: MadeRelease) -> None:
+    backend, take = RecordingBackend(), takes_of(made_release)[0]
+    reader = load_box_reader()
+    system = ChallengeSystem(backend, find_placement("ray"), reader=reader)
+    frame, given = take.read_upright(0), take.given(0)
+    hands = system(frame, given)
+    for hand in backend.observed:
+        points, box = hand.detection.estimate.joints_px, given.box_px(hand.side)
+        np.testing.assert_allclose([*points.min(axis=0), *points.max(axis=0)], box, atol=1e-9)
+        seen = reader.read(frame, box, hand.side)
+        assert seen is not None and seen.p_right == (hand.side is Side.RIGHT)
+        # Placed on the points, not on the box: the projection is near them.
+        projected = frame.camera.project(hands[hand.side])
+        assert np.median(np.linalg.norm(projected - seen.estimate.joints_px, axis=-1)) < 20
+    assert [hand.side for hand in backend.observed] == list(Side)
+
+
+def span(hands: list[ObservedHand]) -> list[list[float]]:
+    points = [hand.detection.estimate.joints_px for hand in hands]
+    return [[*some.min(axis=0).tolist(), *some.max(axis=0).tolist()] for some in points]
+
+
+def test_each_backend_gets_boxes_as_it_was_trained_on(made_release: MadeRelease) -> None:
+    """POTTER the given ones, others without the margin; members of an ensemble each their own."""
+    potter, other = RecordingBackend(), RecordingBackend()
+    other.name = "other"
+    take = takes_of(made_release)[0]
+    ensemble = EnsembleBackend([on_boxes(potter), on_boxes(other)], [1.0, 1.0])
+    system = ChallengeSystem(ensemble, find_placement("ray"), reader=load_box_reader())
+    hands = system(take.read_upright(0), take.given(0))
+    boxes = take.given(0).boxes_px
+    np.testing.assert_allclose(span(potter.observed), boxes, atol=1e-9)
+    middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    tight = np.concatenate([middles - halves / BOX_OVER_HAND, middles + halves / BOX_OVER_HAND], axis=1)
+    np.testing.assert_allclose(span(other.observed), tight, atol=1e-9)
+    for side in Side:  # both say what is true, and so does their mean
+        true_m = upright_joints((FIRST.uid, 2, side))
+        from_wrist_m = hands[side] - hands[side][0]
+        np.testing.assert_allclose(from_wrist_m, true_m - true_m[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_an_open_hand_in_a_box_fills_it(side: Side) -> None:
+    box = np.array([300.0, 200.0, 390.0, 260.0])
+    camera = Pinhole(512, 512, 150.0, 150.0, 255.5, 255.5)
+    seen = camera.project(open_hand_in_box(camera, box, side))
+    middle, extent = (seen.min(axis=0) + seen.max(axis=0)) / 2, np.ptp(seen, axis=0).max()
+    np.testing.assert_allclose(middle, [345, 230], atol=8)
+    assert extent == pytest.approx(60, rel=0.25)
+
+
+# The commands
+
+
+def command(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["egoexo4d", *map(str, arguments)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_from_a_release_to_figures_and_a_submission(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared = tmp_path / "prepared"
+    write_calibrations(prepared)
+    assert command("prepare", made_release.raw, prepared, "--splits", "val") == 0
+    assert "  joints from fewer than 3 views: 3" in capsys.readouterr().out.splitlines()
+    shutil.copy(made_release.test_boxes, prepared / "annotation" / "manual")
+    assert command("prepare", made_release.raw, prepared, "--splits", "test") == 0
+    capsys.readouterr()
+
+    assert command("score", prepared, "--hands", tmp_path / "val.jsonl") == 0
+    output = capsys.readouterr()
+    figures = json.loads(output.out.splitlines()[-1])
+    assert figures["scores"]["all"]["hands"] == 15 and figures["hands_missing"] == 0
+    assert output.out.splitlines()[1].startswith("all") and FIRST.name in output.out
+
+    assert command("submit", prepared, tmp_path / "s.json") == 0
+    assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 0
+    capsys.readouterr()
+    assert command("score", prepared, tmp_path / "s.json", "--offset") == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["scores"]["all"]["mpjpe_mm"] == pytest.approx(figures["scores"]["all"]["mpjpe_mm"])
+    assert again["scores"]["all"]["camera_mpjpe_mm"] is None
+    assert command("score", prepared, tmp_path / "s.jsonl") == 0
+    from_lines = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert from_lines["scores"]["all"] == pytest.approx(figures["scores"]["all"])
+
+
+def test_validate_says_what_is_wrong_and_ends_with_1(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.json").write_text(json.dumps({SECOND.uid: {}}))
+    assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"take {FIRST.uid}: missing, 7 hands are asked for"
+    assert lines[1] == f"take {SECOND.uid}, frame 1: missing"
+    assert lines[-1] == "in all: missing take 1, missing frame 4"
+
+
+def test_a_submission_without_all_hands_is_not_written_unless_filled(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tracker finds no hand in some pictures: it says so, and only where asked puts open hands there."""
+    arguments = ("submit", made_release.prepared, tmp_path / "s.json", "--mode", "tracker")
+    assert command(*arguments) == 1
+    assert "hands are missing" in capsys.readouterr().err and not (tmp_path / "s.json").exists()
+    assert command(*arguments) == 2  # its lines are there
+    assert "--resume" in capsys.readouterr().err
+    assert command(*arguments, "--resume", "--fill-missing") == 0
+    assert "open hands of a mean adult stand in their boxes" in capsys.readouterr().err
+    assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 0
+
+
+def test_prepare_ends_with_1_where_a_take_was_left_out(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = raw_copy(made_release, tmp_path / "raw")
+    (raw / "annotations/ego_pose/val/camera_pose" / f"{FIRST.uid}.json").unlink()
+    write_calibrations(tmp_path / "prepared")
+    arguments = ("prepare", raw, tmp_path / "prepared", "--splits", "val", "--no-pictures")
+    assert command(*arguments) == 1
+    assert f"takes left out: 1 (take {FIRST.uid} has no camera pose)" in capsys.readouterr().out
+
+
+def test_requests_that_cannot_be_carried_out_end_with_2(made_release: MadeRelease, tmp_path: Path) -> None:
+    assert command("prepare", tmp_path, tmp_path / "prepared") == 2
+    assert command("score", tmp_path) == 2
+    assert command("score", made_release.prepared, "--offset") == 2
+    assert command("submit", tmp_path, tmp_path / "s.json") == 2
+    assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 2
+    assert command("prepare", made_release.raw, tmp_path / "prepared", "--splits", "test") == 2
+
+
+def test_turning_is_the_same_for_boxes_and_joints(made_release: MadeRelease) -> None:
+    """The upright boxes of a take hold its upright joints."""
+    for take in takes_of(made_release):
+        camera = TURN.camera_upright(take.camera)
+        for index, frame in enumerate(take.frames):
+            for side, hand in frame.hands.items():
+                box = take.given(index).box_px(side)
+                seen = camera.project(TURN.points_upright(hand.joints_in_camera_m[hand.valid]))
+                assert (seen >= box[:2]).all() and (seen <= box[2:]).all()

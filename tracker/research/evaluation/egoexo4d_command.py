@@ -1,0 +1,236 @@
+"""The commands ``egoexo4d prepare | submit | validate | score``: what they do, and what they say."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from tracker.errors import UsageError
+from tracker.joints import FloatArray
+from tracker.pipeline import HandTracker, TrackerConfig
+from tracker.placement import find_placement
+from tracker.pose import load_member, load_pose_backend
+from tracker.pose.ensemble import load_ensemble
+from tracker.progress import CountingBar
+from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands, scored_hands
+from tracker.research.evaluation.egoexo4d_run import read_lines, run_system
+from tracker.research.evaluation.egoexo4d_submission import (
+    complaints_about,
+    read_submission,
+    report,
+    write_submission,
+)
+from tracker.research.evaluation.egoexo4d_systems import (
+    ChallengeSystem,
+    System,
+    TrackerSystem,
+    load_box_reader,
+    on_boxes,
+    open_hand_in_box,
+)
+from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
+from tracker.research.ground_truth.egoexo4d import (
+    TURN,
+    PreparedTake,
+    annotation_path,
+    open_takes,
+    with_pictures,
+)
+from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
+from tracker.research.ground_truth.egoexo4d_prepared import read_annotations, write_annotations
+from tracker.research.ground_truth.egoexo4d_preparing import prepare_annotations
+from tracker.research.ground_truth.egoexo4d_release import Kind
+from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
+from tracker.research.ground_truth.files import read_json
+
+Mode = Literal["challenge", "tracker"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A system to run over takes, and where its hands go."""
+
+    mode: Mode
+    config: TrackerConfig
+    hands: Path
+    """JSON lines."""
+    resume: bool
+
+
+def prepare(
+    release: Path, prepared: Path, *, splits: Sequence[str], kind: Kind, pictures: bool, say: Say
+) -> int:
+    """Write prepared files of a release; returns 0, or 1 where a take had to be left out."""
+    whole = True
+    for split in splits:
+        tally = Tally()
+        path = annotation_path(prepared, split, kind)
+        if split == "test":
+            frames: Sequence[AnnotatedFrame] = _test_boxes(path)
+        else:
+            frames = list(prepare_annotations(release, prepared, split, kind, tally))
+            if not frames:
+                raise UsageError("; ".join([f"no frame of {split} has a hand to keep", *tally.lines()]))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_annotations(path, frames)
+            say(f"wrote {path}")
+        if pictures:
+            with CountingBar(len(frames), unit="picture", what=split) as bar:
+                prepare_pictures(release, prepared, split, frames, tally, observe=bar.observe)
+        print(f"{split}:")
+        print("\n".join(f"  {line}" for line in tally.lines()), flush=True)
+        whole &= not any(kind in tally.counts for kind in ("takes left out", "takes without pictures"))
+    return 0 if whole else 1
+
+
+def _test_boxes(path: Path) -> tuple[AnnotatedFrame, ...]:
+    if not path.is_file():
+        raise UsageError(f"{path} is not there; the test boxes are published beside the public preparation")
+    return read_annotations(path)
+
+
+def validate(submission: Path, boxes: Path, *, say: Say) -> int:
+    """Judge a submission; returns 1 and says what is wrong where the challenge would reject it."""
+    frames = read_annotations(boxes)
+    complaints = list(complaints_about(read_json(submission), frames))
+    if complaints:
+        for line in report(complaints):
+            print(line)
+        say(f"{submission} would be rejected")
+        return 1
+    print(f"{submission}: all {len(required_hands(frames))} hands are there")
+    return 0
+
+
+def submit(
+    prepared: Path,
+    out: Path,
+    run: Run,
+    *,
+    boxes: Path | None,
+    release: Path | None,
+    wrist_relative: bool,
+    fill: bool,
+    say: Say,
+) -> int:
+    """Run a system over the test boxes and write its submission; returns 1 where hands are missing."""
+    tally = Tally()
+    path = boxes or annotation_path(prepared, "test")
+    takes = open_takes(prepared, path, "test", release=release, tally=tally)
+    hands = _run(run, takes, tally, say)
+    frames = read_annotations(path)
+    missing = [key for key in required_hands(frames) if key not in hands]
+    if missing and fill:
+        hands = {**hands, **_filled(takes, missing)}
+        say(f"{len(missing)} hands were not found; open hands of a mean adult stand in their boxes")
+        missing = [key for key in missing if key not in hands]
+    for line in tally.lines():
+        say(line)
+    if missing:
+        uid, frame, side = missing[0]
+        say(
+            f"no submission: {len(missing)} hands are missing, the first is the {side.value} one of take "
+            f"{uid}, frame {frame}; --fill-missing puts open hands there"
+        )
+        return 1
+    write_submission(out, frames, hands, wrist_relative=wrist_relative)
+    say(f"wrote {out}")
+    return 0
+
+
+def _filled(takes: Sequence[PreparedTake], missing: Sequence[HandKey]) -> dict[HandKey, FloatArray]:
+    """Open hands for hands that are missing, in landscape; none for takes that were left out."""
+    filled = {}
+    wanted = set(missing)
+    for take in takes:
+        camera = TURN.camera_upright(take.camera)
+        for index, frame in enumerate(take.frames):
+            for side in frame.hands:
+                key = (frame.take_uid, frame.frame_number, side)
+                if key in wanted:
+                    upright_m = open_hand_in_box(camera, take.given(index).box_px(side), side)
+                    filled[key] = TURN.points_landscape(upright_m)
+    return filled
+
+
+def score(
+    prepared: Path,
+    annotations: Path,
+    split: str,
+    *,
+    predictions: Path | None,
+    run: Run | None,
+    release: Path | None,
+    wrist_relative: bool,
+    say: Say,
+) -> int:
+    """Score a file of predictions, or a system that is run; prints the table and one line of JSON."""
+    tally = Tally()
+    takes = open_takes(prepared, annotations, split, release=release, tally=tally)
+    if predictions is not None:
+        hands = _predictions(predictions, [frame for take in takes for frame in take.frames])
+        name = str(predictions)
+    else:
+        assert run is not None
+        takes = with_pictures(takes, tally)
+        if not takes:
+            raise UsageError("; ".join(["no frame has a picture", *tally.lines()]))
+        hands, name = _run(run, takes, tally, say), f"{run.config.backend}, {run.mode}"
+    wanted = [key for take in takes for key in required_hands(take.frames)]
+    missing = sum(key not in hands for key in wanted)
+    scored = scored_hands(takes, hands, wrist_relative=wrist_relative, found_only=predictions is None)
+    scores = scores_by_take(scored, {take.uid: take.name for take in takes})
+    for line in tally.lines():
+        say(line)
+    if missing:
+        say(f"{missing} of {len(wanted)} hands were not found; the figures are of the others")
+    print(to_text(scores), end="\n\n")
+    summary = {"system": name, "split": split, "hands_wanted": len(wanted), "hands_missing": missing}
+    summary |= {"left_out": dict(tally.counts)}
+    print(json.dumps(summary | {"scores": {take: figures.to_json() for take, figures in scores.items()}}))
+    return 0
+
+
+def _predictions(path: Path, frames: Sequence[AnnotatedFrame]) -> Mapping[HandKey, FloatArray]:
+    return read_lines(path).hands if path.suffix == ".jsonl" else read_submission(path, frames)
+
+
+def _run(run: Run, takes: Sequence[PreparedTake], tally: Tally, say: Say) -> Mapping[HandKey, FloatArray]:
+    system = load_system(run.mode, run.config)
+    settings = f"{run.mode} {asdict(run.config)}"
+    total = sum(map(len, takes))
+    try:
+        with CountingBar(total, unit="frame", what=system.name) as bar:
+            read = run_system(
+                system, takes, run.hands, tally, settings=settings, resume=run.resume, observe=bar.observe
+            )
+    except KeyboardInterrupt:
+        say(f"stopped; the hands so far are in {run.hands}, --resume goes on from there")
+        raise
+    finally:
+        system.close()
+    say(f"hands of {len(read.frames)} of {total} frames are in {run.hands}")
+    return read.hands
+
+
+def load_system(mode: Mode, config: TrackerConfig) -> System:
+    """The system of a tracker's settings: its pose backend on given boxes, or the tracker itself.
+
+    Raises:
+        TrackerError: a package or file it needs is not there.
+    """
+    if mode == "tracker":
+        backend = load_pose_backend(
+            config.backend, hamer=config.hamer, potter=config.potter, ensemble=config.ensemble
+        )
+        return TrackerSystem(config.backend, lambda: HandTracker(config, backend=backend))
+    reader = load_box_reader(config.detector.landmark_model)
+    if config.backend == "ensemble":
+        backend = load_ensemble(
+            config.ensemble, lambda member: on_boxes(load_member(member, config.hamer, config.potter))
+        )
+    else:
+        backend = on_boxes(load_pose_backend(config.backend, hamer=config.hamer, potter=config.potter))
+    return ChallengeSystem(backend, find_placement(config.placement), reader=reader, shape=config.tracks.hand)
