@@ -277,6 +277,8 @@ def test_the_live_server_lets_a_camera_in_by_the_token_and_takes_larger_messages
         assert not camera.pictures
         with server.connect("/camera") as peer:
             peer.say(type="token", token=TOKEN)
+            peer.say(type="clock", client_ms=0.0)
+            assert peer.hear()["type"] == "clock"  # until then messages are as small as a token's
             peer.connection.send(picture(1.0, jpeg))
             assert peer.hear() == {"type": "taken", "count": 1}
             with pytest.raises(ConnectionClosed) as closed:
