@@ -3,13 +3,12 @@
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 from benchmarks.listening import Arrival, WebSocketClient
-from benchmarks.program import REPOSITORY
+from benchmarks.restarts import start_sender
 
 FIRST_FRAME_S = 30.0
 AWAY_S = (1.0, 4.0)
@@ -74,7 +73,7 @@ class Camera(threading.Thread):
     """The sender's process, now and then killed or stopped.
 
     Args:
-        clip: what it sends.
+        clip: what it sends, as MPEG-TS.
         port: where it listens.
         restart_every_s: how often it goes away; None for never.
         seed: of how long it is away.
@@ -130,13 +129,4 @@ class Camera(threading.Thread):
         return None if captured_s is None else captured_s - back_s
 
     def _send(self) -> "subprocess.Popen[str]":
-        sender = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sender", str(self._clip), str(self._port)],
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert sender.stdout is not None
-        if sender.stdout.readline() != "listening\n":
-            raise RuntimeError("the sender did not start")
-        return sender
+        return start_sender("tcp", self._port, self._clip)[0]

@@ -2,11 +2,11 @@
 
     python -m benchmarks.soak [CLIP] [--minutes 30] [--no-stream] [--every-s 10] [--restart-every-s 90]
 
-The live command tracks a clip that comes over the network (MPEG-TS over TCP from a sender of its own
-process, at the clip's rate), or with --no-stream plays it from a file. Every --restart-every-s the sender is
-killed, or stopped so that the stream stalls, in turns, and runs again a few seconds later. Meanwhile visitors
-come and go all the time (`churn.py`), well-behaved and not, and one client listens over WebSocket from the
-first to the last frame.
+The live command tracks a clip that comes over the network (MPEG-TS over TCP from `stream_sender.py`, another
+process, at the clip's rate), or with --no-stream plays it from a file. Every --restart-every-s the sender
+is killed, or stopped so that the stream stalls, in turns, and runs again a few seconds later. Meanwhile
+visitors come and go all the time (`churn.py`), well-behaved and not, and one client listens over WebSocket
+from the first to the last frame.
 
 Every --every-s the visitors rest for a moment and the process is looked at: memory (resident set), threads,
 open files; and what the listening client saw since the last look: frames and their latency, from capture to
@@ -39,6 +39,7 @@ from benchmarks.listening import wait_for_listener
 from benchmarks.long_run import FIRST_FRAME_S, Camera, Listener
 from benchmarks.measure import Slope, describe_machine, fit_slope, print_json, print_table
 from benchmarks.program import Footprint, LiveProgram, free_port
+from benchmarks.restarts import with_key_frames
 from tracker.sources import MODELS_DIRECTORY
 
 MOST_GROWTH_MB_PER_HOUR = 5.0
@@ -152,7 +153,8 @@ def started(args: Args, folder: Path) -> Iterator[Soak]:
     with ExitStack() as stack:
         camera = None
         if args.stream:
-            camera = Camera(args.clip, camera_port, args.restart_every_s, args.seed)
+            stream = with_key_frames(args.clip, folder)
+            camera = Camera(stream, camera_port, args.restart_every_s, args.seed)
             stack.callback(camera.close)
             source = f"tcp://127.0.0.1:{camera_port}"
         else:
