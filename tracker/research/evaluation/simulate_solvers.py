@@ -13,7 +13,7 @@ from tracker.detect.landmarks import box_around
 from tracker.errors import PlacementError
 from tracker.hand_shape import HandShape
 from tracker.joints import NUM_JOINTS, FloatArray, Side, bone_lengths
-from tracker.placement import place_hand, place_hands
+from tracker.placement import find_placement, place_hand, place_hands
 from tracker.rotations import rotation_between
 from tracker.structs import Frame, HandDetection, HandEstimate, HandPose
 from tracker.temporal.bones import LANDMARK_SPAN
@@ -87,6 +87,11 @@ def weak_perspective(track: SimulatedTrack) -> Poses:
     return [_weakly_placed(estimate, track.camera) for estimate in track.estimates]
 
 
+def aligned(track: SimulatedTrack) -> Poses:
+    """As a paper's HaMeR-align: the network's joints turned and moved onto its points."""
+    return [find_placement("align")([estimate], [], track.camera)[0] for estimate in track.estimates]
+
+
 def tracker_places(track: SimulatedTrack) -> Poses:
     """What the tracker does with the estimates of a hand, before smoothing."""
     return [pose for pose, _ in _tracked(track, ANY_VIEW)]
@@ -142,24 +147,18 @@ def _placed(estimate: HandEstimate, camera: Camera, hand_scale: float) -> HandPo
 
 
 def _weakly_placed(estimate: HandEstimate, camera: Camera) -> HandPose | None:
+    """Simulated joints are turned to their ray; for weak perspective they are as if straight ahead."""
     low, high = estimate.joints_px.min(axis=0), estimate.joints_px.max(axis=0)
-    ray = camera.unproject((low + high) / 2)
-    as_if_ahead_m = estimate.joints_from_wrist_m @ rotation_between(np.array([0.0, 0.0, 1.0]), ray)
-    flat_m = as_if_ahead_m[:, :2] - as_if_ahead_m[:, :2].mean(axis=0)
-    scale = float((flat_m * estimate.joints_px).sum() / (flat_m**2).sum())
-    shift_px = estimate.joints_px.mean(axis=0) - scale * as_if_ahead_m[:, :2].mean(axis=0)
-    depth_m = camera.fx / scale
-    xy_m = (shift_px - [camera.cx, camera.cy]) / scale
-    pose = _placed(estimate, camera, 1.0)
-    if pose is None or scale <= 0:
-        return None
-    return replace(pose, joints_in_camera_m=as_if_ahead_m + np.append(xy_m, depth_m))
+    to_ray = rotation_between(np.array([0.0, 0.0, 1.0]), camera.unproject((low + high) / 2))
+    as_if_ahead = replace(estimate, joints_from_wrist_m=estimate.joints_from_wrist_m @ to_ray)
+    return find_placement("weak")([as_if_ahead], [], camera)[0]
 
 
 TRACKER = "tracker"
 TRACKER_MEASURED = "tracker, hand measured"
 SOLVERS: dict[str, Solver] = {
     "weak perspective": weak_perspective,
+    "aligned": aligned,
     "closed form": closed_form,
     "closed form, median size": median_size,
     "closed form, known size": known_size,
