@@ -17,7 +17,9 @@ export class HandsPanel {
    * @param {HTMLElement[]} canvases whose labels are to say what is seen
    */
   constructor(list, template, canvases) {
-    Object.assign(this, { list, template, canvases });
+    this.list = list;
+    this.template = template;
+    this.canvases = canvases;
     /** @type {Map<string, HTMLElement>} */
     this.cards = new Map();
   }

@@ -27,7 +27,9 @@ export class Live {
 
   /** @param {{onFrame: (frame: any) => void, onChange: () => void, onError: (text: string) => void}} listeners */
   constructor({ onFrame, onChange, onError }) {
-    Object.assign(this, { onFrame, onChange, onError });
+    this.onFrame = onFrame;
+    this.onChange = onChange;
+    this.onError = onError;
   }
 
   /** A new connection: nothing holds but what is said on it. */

@@ -139,7 +139,7 @@ function writeStatus() {
   element("pause").setAttribute("aria-pressed", String(paused));
   element("pause").classList.toggle("plays", paused);
   write(element("pause-text"), paused ? "Resume" : "Pause");
-  recordButton.show(link.phase === "open" && !recording, live.stats?.recording ?? null);
+  recordButton.show(link.phase === "open" && !recording, live.stats?.recording);
   element("preview").hidden = Boolean(recording) || !live.stats?.preview_offered;
   element("preview").setAttribute("aria-pressed", String(previewOn));
   write(element("picture-note"), status.picture);
@@ -239,10 +239,10 @@ function listen() {
     m: () => element("mesh").click(),
     p: togglePreview,
     "?": () => element("shortcuts").showModal(),
-    ArrowLeft: (event) => (event.shiftKey ? player.playback?.skip(-1) : player.playback?.step(-1)),
-    ArrowRight: (event) => (event.shiftKey ? player.playback?.skip(1) : player.playback?.step(1)),
-    Home: () => player.playback?.seek(0),
-    End: () => player.playback?.seek(Infinity),
+    ArrowLeft: (event) => player.move(event.shiftKey ? "second" : "frame", -1),
+    ArrowRight: (event) => player.move(event.shiftKey ? "second" : "frame", 1),
+    Home: () => player.move("end", -1),
+    End: () => player.move("end", 1),
     ...Object.fromEntries(looks.map((button, k) => [String(k + 1), () => button.click()])),
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

@@ -103,7 +103,8 @@ export function acceptDrops(onFile) {
 /**
  * Keys that work wherever nothing else takes them.
  *
- * @param {Record<string, (event: KeyboardEvent) => void>} actions by `event.key`, letters in lower case
+ * @param {Record<string, (event: KeyboardEvent) => unknown>} actions by `event.key`, letters in lower case; one that
+ *   returns false leaves the key to the browser
  */
 export function acceptKeys(actions) {
   addEventListener("keydown", (event) => {
@@ -113,7 +114,6 @@ export function acceptKeys(actions) {
     if (event.key === " " && target.closest?.("button, a")) return;
     const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action || (event.repeat && !event.key.startsWith("Arrow"))) return;
-    event.preventDefault();
-    action(event);
+    if (action(event) !== false) event.preventDefault();
   });
 }

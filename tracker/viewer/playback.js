@@ -20,7 +20,10 @@ export class Playback {
    * @param {(error: Error) => void} listeners.onError
    */
   constructor(recording, { onFrame, onPlaying, onError }) {
-    Object.assign(this, { recording, onFrame, onPlaying, onError });
+    this.recording = recording;
+    this.onFrame = onFrame;
+    this.onPlaying = onPlaying;
+    this.onError = onError;
     this.index = 0;
     this.playing = false;
     this.speed = 1;

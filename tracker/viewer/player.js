@@ -17,7 +17,12 @@ export class Player {
    * @param {(text: string) => void} listeners.onError
    */
   constructor({ onFrame, onOpened, onPlaying, onError }) {
-    Object.assign(this, { onFrame, onOpened, onPlaying, onError });
+    this.onFrame = onFrame;
+    this.onOpened = onOpened;
+    this.onPlaying = onPlaying;
+    this.onError = onError;
+    /** @type {Recording | null} */
+    this.opening = null;
     this.slider = element("slider");
     this.slider.addEventListener("input", () => {
       this.playback?.pause();
@@ -64,6 +69,21 @@ export class Player {
   toggle() {
     if (this.playback?.playing) this.playback.pause();
     else this.playback?.play();
+  }
+
+  /**
+   * Move in the recording.
+   *
+   * @param {"frame" | "second" | "end"} by
+   * @param {-1 | 1} way
+   * @returns {boolean} whether there is a recording
+   */
+  move(by, way) {
+    const { playback } = this;
+    if (by === "frame") playback?.step(way);
+    else if (by === "second") playback?.skip(way);
+    else playback?.seek(way * Infinity);
+    return playback !== null;
   }
 
   #hasRead(recording, share) {

@@ -26,20 +26,21 @@ export class RecordButton {
 
   /**
    * @param {boolean} usable the tracker can be asked now
-   * @param {string | null} name of the file that the tracker records to, as it says
+   * @param {string | null | undefined} name of the file that the tracker records to, null for none; undefined while
+   *   it has not said
    */
   show(usable, name) {
     const now = performance.now();
-    if (name !== this.#name) {
+    if (name !== undefined && name !== this.#name) {
       if (usable) this.#tell(name);
       this.#name = name;
       this.#since = now;
       this.#askedAt = -Infinity;
     }
     this.button.disabled = !usable || now - this.#askedAt < PATIENCE_MS;
-    this.button.setAttribute("aria-pressed", String(name !== null));
-    this.button.title = name ? `Recording to ${name} (R)` : "Record on the tracker's machine (R)";
-    write(element("record-text"), name ? `Stop ${clock(now - this.#since)}` : "Record");
+    this.button.setAttribute("aria-pressed", String(this.#name !== null));
+    this.button.title = this.#name ? `Recording to ${this.#name} (R)` : "Record on the tracker's machine (R)";
+    write(element("record-text"), this.#name ? `Stop ${clock(now - this.#since)}` : "Record");
   }
 
   #tell(name) {

@@ -12,7 +12,7 @@ export function describe({ link, live, paused, recording, playing }) {
   if (recording) {
     return {
       kind: "recording",
-      text: playing ? "Playing a recording" : "Recording",
+      text: playing ? "Playing a recording" : "Viewing a recording",
       spoken: `Recording ${recording}`,
       source: recording,
       veil: "",
@@ -68,7 +68,8 @@ function worded(kind, text, spoken, veil) {
 function sourceLine({ header }) {
   if (!header) return "";
   const { camera } = header;
-  const name = String(header.source).split(/[\\/]/).pop();
-  const lens = header.camera_assumed ? "lens assumed" : camera.model.replaceAll("_", " ");
+  const source = String(header.source);
+  const name = source.includes("://") ? source : source.split(/[\\/]/).pop();
+  const lens = header.camera_assumed ? "lens assumed" : String(camera.model).replaceAll("_", " ");
   return [name, `${camera.width} × ${camera.height}`, lens, header.backend, header.axes].join("  ·  ");
 }
