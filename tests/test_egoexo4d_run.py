@@ -28,14 +28,14 @@ from tracker.joints import FloatArray, Side
 from tracker.pipeline import TrackerConfig
 from tracker.placement import find_placement
 from tracker.pose.ensemble import EnsembleBackend
+from tracker.pose.potter import BOX_OVER_HAND, crop_box
 from tracker.research.evaluation.egoexo4d_command import load_system
 from tracker.research.evaluation.egoexo4d_metric import challenge_scores, scored_hands
 from tracker.research.evaluation.egoexo4d_run import digest, read_lines, run_system
 from tracker.research.evaluation.egoexo4d_systems import (
-    BOX_OVER_HAND,
     ChallengeSystem,
+    OnTightBoxes,
     load_box_reader,
-    on_boxes,
     open_hand_in_box,
 )
 from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake, open_takes
@@ -269,19 +269,22 @@ def span(hands: list[ObservedHand]) -> list[list[float]]:
     return [[*some.min(axis=0).tolist(), *some.max(axis=0).tolist()] for some in points]
 
 
-def test_each_backend_gets_boxes_as_it_was_trained_on(made_release: MadeRelease) -> None:
-    """POTTER the given ones, others without the margin; members of an ensemble each their own."""
-    potter, other = RecordingBackend(), RecordingBackend()
-    other.name = "other"
+def test_backends_get_boxes_without_their_margin_and_potter_adds_it_again(made_release: MadeRelease) -> None:
+    """Alone or in an ensemble, which then has the mean of what its members say."""
+    members = [RecordingBackend(), RecordingBackend()]
     take = takes_of(made_release)[0]
-    ensemble = EnsembleBackend([on_boxes(potter), on_boxes(other)], [1.0, 1.0])
+    ensemble = EnsembleBackend([OnTightBoxes(member) for member in members], [1.0, 1.0])
     system = ChallengeSystem(ensemble, find_placement("ray"), reader=load_box_reader())
     hands = system(take.read_upright(0), take.given(0))
     boxes = take.given(0).boxes_px
-    np.testing.assert_allclose(span(potter.observed), boxes, atol=1e-9)
     middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     tight = np.concatenate([middles - halves / BOX_OVER_HAND, middles + halves / BOX_OVER_HAND], axis=1)
-    np.testing.assert_allclose(span(other.observed), tight, atol=1e-9)
+    for member in members:
+        np.testing.assert_allclose(span(member.observed), tight, atol=1e-9)
+        for hand, middle, half in zip(member.observed, middles, halves, strict=True):
+            crop = crop_box(hand.detection.estimate.joints_px)
+            np.testing.assert_allclose(crop.center_px, middle, atol=1e-9)
+            assert crop.size_px == pytest.approx(1.25 * 2 * half.max())
     for side in Side:  # both say what is true, and so does their mean
         true_m = upright_joints((FIRST.uid, 2, side))
         from_wrist_m = hands[side] - hands[side][0]

@@ -24,7 +24,9 @@ from tracker.structs import Frame, HandBox, HandEstimate, ObservedHand
 
 CROP_SAMPLES = 224
 BOX_SCALE = 1.25
-"""Side of the crop over the longer side of the tight box around the joints."""
+"""Side of the crop over the longer side of the data set's boxes, as published."""
+BOX_OVER_HAND = 1.5
+"""Side of those boxes over that of the tight one around the joints; their margin is 20 px of Aria's pictures."""
 TURN_RAD = math.pi / 2
 """Clockwise as seen, from a crop of the picture on its side to the upright picture: its x is our y."""
 
@@ -78,9 +80,10 @@ class PotterBackend:
 
 
 def crop_box(joints_px: FloatArray) -> HandBox:
-    """The published square around joints (21, 2), turned as the network sees it."""
+    """The square around joints (21, 2) that the network was trained on, turned as it sees it."""
     low, high = joints_px.min(axis=0), joints_px.max(axis=0)
-    return HandBox((low + high) / 2, max(BOX_SCALE * float((high - low).max()), 1.0), TURN_RAD)
+    size_px = BOX_SCALE * BOX_OVER_HAND * float((high - low).max())
+    return HandBox((low + high) / 2, max(size_px, 1.0), TURN_RAD)
 
 
 def load_potter_backend(options: PotterOptions) -> PotterBackend:

@@ -23,10 +23,10 @@ from tracker.research.evaluation.egoexo4d_submission import (
 )
 from tracker.research.evaluation.egoexo4d_systems import (
     ChallengeSystem,
+    OnTightBoxes,
     System,
     TrackerSystem,
     load_box_reader,
-    on_boxes,
     open_hand_in_box,
 )
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
@@ -229,8 +229,8 @@ def load_system(mode: Mode, config: TrackerConfig) -> System:
     reader = load_box_reader(config.detector.landmark_model)
     if config.backend == "ensemble":
         backend = load_ensemble(
-            config.ensemble, lambda member: on_boxes(load_member(member, config.hamer, config.potter))
+            config.ensemble, lambda member: OnTightBoxes(load_member(member, config.hamer, config.potter))
         )
     else:
-        backend = on_boxes(load_pose_backend(config.backend, hamer=config.hamer, potter=config.potter))
+        backend = OnTightBoxes(load_pose_backend(config.backend, hamer=config.hamer, potter=config.potter))
     return ChallengeSystem(backend, find_placement(config.placement), reader=reader, shape=config.tracks.hand)

@@ -20,21 +20,18 @@ from tracker.networks.onnx_session import OnnxNetwork
 from tracker.pipeline import HandTracker
 from tracker.placement import Placement
 from tracker.pose import PoseBackend
+from tracker.pose.potter import BOX_OVER_HAND
 from tracker.research.ground_truth.egoexo4d_values import GivenHands
 from tracker.research.ground_truth.labelled import SIDES
 from tracker.structs import Frame, HandBox, HandDetection, HandEstimate, ObservedHand
 from tracker.temporal.bones import LANDMARK_SPAN
 
-BOX_OVER_HAND = 1.5
-"""Side of a given box over that of the tight one around the joints, as the public test boxes were made."""
 REGION_OVER_BOX = 1.1
 """Side of the light network's square over a given box's longer side."""
 STILL_A_HAND = 0.5
 """Surer than this of a hand, a second reading is kept whatever the first was."""
 TURNS_RAD = (0.0, np.pi / 2, -np.pi / 2, np.pi)
 """How fingers may point in a box: the light network reads only hands about upright in their square."""
-BACKENDS_OF_WHOLE_BOXES = ("potter",)
-"""Backends trained on the given boxes; others expect boxes tight around the joints."""
 BACKENDS_WITHOUT_SIZE = ("landmarks",)
 """Backends whose sizes say little of a hand: theirs are fitted with a mean adult's bones, as the
 tracker does before it has measured them."""
@@ -64,8 +61,8 @@ class ChallengeSystem:
     """A pose backend that reads hands given by their boxes, each frame alone.
 
     Backends take their crop from the points of a detection, so that of a given box has points that span it
-    (see `on_boxes`). Where a backend passes those on, having none of its own, hands are placed by the light
-    network's points.
+    (see `OnTightBoxes`). Where a backend passes those on, having none of its own, hands are placed by the
+    light network's points.
     """
 
     stateful = False
@@ -148,7 +145,7 @@ def with_points_of(read: HandEstimate, boxed: ObservedHand, seen: ObservedHand) 
 
 
 class OnTightBoxes:
-    """A backend that expects boxes tight around the joints, reading boxes that are given with a margin."""
+    """A backend, all of which expect points that span a hand, reading boxes that are given with a margin."""
 
     def __init__(self, backend: PoseBackend) -> None:
         self.name = backend.name
@@ -173,11 +170,6 @@ def without_margin(detection: HandDetection) -> HandDetection:
     pulled_px = middle + (points_px - middle) / BOX_OVER_HAND
     box = replace(detection.box, size_px=detection.box.size_px / BOX_OVER_HAND)
     return replace(detection, box=box, estimate=replace(detection.estimate, joints_px=pulled_px))
-
-
-def on_boxes(backend: PoseBackend) -> PoseBackend:
-    """The backend, reading the boxes that the challenge gives."""
-    return backend if backend.name in BACKENDS_OF_WHOLE_BOXES else OnTightBoxes(backend)
 
 
 class TrackerSystem:
