@@ -26,7 +26,7 @@ CROP_SAMPLES = 224
 BOX_SCALE = 1.25
 """Side of the crop over the longer side of the data set's boxes, as published."""
 BOX_OVER_HAND = 1.5
-"""Side of those boxes over that of the tight one around the joints; their margin is 20 px of Aria's pictures."""
+"""Side of those boxes over that of the tight one around the joints; 20 px more on every side, of 512."""
 TURN_RAD = math.pi / 2
 """Clockwise as seen, from a crop of the picture on its side to the upright picture: its x is our y."""
 
