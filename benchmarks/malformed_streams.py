@@ -240,6 +240,7 @@ class Feed:
         """Called when the stream before is over, or could not be opened."""
         now_s = time.monotonic()
         self.took_s.append(now_s - self._began_s)
+        gc.collect()
         self.resources.append(held())
         if len(self.took_s) > self._cases:
             return self._open(self._breaker.good)
@@ -279,7 +280,6 @@ def growth(resources: Sequence[tuple[int, int, float]]) -> list[float]:
 
 def feed(protocol: Protocol, cases: int, seed: int, log: TextIO | None = None) -> dict[str, float]:
     """One protocol's cases; what came of them."""
-    gc.collect()
     threads, files, _ = held()
     broken = Feed(protocol, cases, seed, log)
     pictures, last = broken.run()
