@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -43,6 +43,7 @@ LIMIT_S = 10.0
 HASTY = NetworkConfig(open_timeout_s=0.6, read_timeout_s=0.3)
 DATAGRAM_GAP_S = 0.0002
 GOOD_FRAMES = 40
+MEMORY_EVERY_CASES = 10
 
 Protocol = Literal["udp", "tcp", "http"]
 
@@ -219,7 +220,7 @@ class Feed:
         self._began_s = time.monotonic()
         self.took_s: list[float] = []
         self.opened = 0
-        self.resources: list[tuple[int, int, float]] = []
+        self.memory_mb: list[float] = []
 
     def run(self) -> tuple[int, int]:
         """Pictures of all streams but the last, and of the last."""
@@ -240,8 +241,9 @@ class Feed:
         """Called when the stream before is over, or could not be opened."""
         now_s = time.monotonic()
         self.took_s.append(now_s - self._began_s)
-        gc.collect()
-        self.resources.append(held())
+        if len(self.took_s) % MEMORY_EVERY_CASES == 0:
+            gc.collect()
+            self.memory_mb.append(held()[2])
         if len(self.took_s) > self._cases:
             return self._open(self._breaker.good)
         kind, data = self._breaker.broken()
@@ -270,37 +272,50 @@ def held() -> tuple[int, int, float]:
     return threading.active_count(), count, pages * os.sysconf("SC_PAGE_SIZE") / 1e6 if pages else 0.0
 
 
-def growth(resources: Sequence[tuple[int, int, float]]) -> list[float]:
-    """How much more of each is held at the end than in the middle, by the medians of a tenth of the cases."""
-    tenth = max(len(resources) // 10, 1)
-    half = resources[len(resources) // 2 :]
-    steps = np.median(half[-tenth:], axis=0) - np.median(half[:tenth], axis=0)
-    return [float(step) for step in steps]
+def growth_mb(memory_mb: Sequence[float]) -> float | None:
+    """How much more is held in the last tenth than in the middle one, in the median; None of few readings."""
+    tenth, half = len(memory_mb) // 10, len(memory_mb) // 2
+    if not tenth:
+        return None
+    return float(np.median(memory_mb[-tenth:]) - np.median(memory_mb[half : half + tenth]))
 
 
-def feed(protocol: Protocol, cases: int, seed: int, log: TextIO | None = None) -> dict[str, float]:
-    """One protocol's cases; what came of them."""
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one protocol's cases."""
+
+    cases: int
+    opened: int
+    pictures: int
+    last_stream_pictures: int
+    longest_s: float
+    threads_left: int
+    files_left: int
+    memory_growth_mb: float | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is not as it must be."""
+        left = self.threads_left > 0 or self.files_left > 0
+        return left or self.last_stream_pictures < GOOD_FRAMES // 2 or self.longest_s > LIMIT_S
+
+
+def feed(protocol: Protocol, cases: int, seed: int, log: TextIO | None = None) -> Outcome:
+    """One protocol's cases."""
     threads, files, _ = held()
     broken = Feed(protocol, cases, seed, log)
     pictures, last = broken.run()
     gc.collect()
-    memory_mb = growth(broken.resources)[2]
-    return {
-        "cases": len(broken.took_s) - 1,
-        "opened": broken.opened - 2,
-        "pictures": pictures - GOOD_FRAMES,
-        "last_stream_pictures": last,
-        "longest_s": max(broken.took_s),
-        "threads_left": held()[0] - threads,
-        "files_left": held()[1] - files,
-        "memory_growth_mb": memory_mb,
-    }
-
-
-def failed(result: dict[str, float]) -> bool:
-    """Whether a protocol's cases did not go as they must."""
-    left = max(result["threads_left"], result["files_left"])
-    return result["last_stream_pictures"] < GOOD_FRAMES // 2 or result["longest_s"] > LIMIT_S or left > 0
+    return Outcome(
+        cases=len(broken.took_s) - 1,
+        opened=broken.opened - 2,
+        pictures=pictures - GOOD_FRAMES,
+        last_stream_pictures=last,
+        longest_s=max(broken.took_s),
+        threads_left=held()[0] - threads,
+        files_left=held()[1] - files,
+        memory_growth_mb=growth_mb(broken.memory_mb),
+    )
 
 
 def main() -> None:
@@ -313,10 +328,12 @@ def main() -> None:
         for protocol, share in zip(args.protocols, shares, strict=True)
     }
     print("  ".join(f"{key} {value}" for key, value in describe_machine().items()))
-    header = list(next(iter(results.values())))
-    print_table(["", *header], [[protocol, *result.values()] for protocol, result in results.items()])
-    print_json("malformed_streams", {"seed": args.seed, "protocols": results})
-    if any(failed(result) for result in results.values()):
+    values = {protocol: asdict(result) for protocol, result in results.items()}
+    rows = [["-" if value is None else value for value in row.values()] for row in values.values()]
+    header = ["", *next(iter(values.values()))]
+    print_table(header, [[protocol, *row] for protocol, row in zip(values, rows, strict=True)])
+    print_json("malformed_streams", {"seed": args.seed, "protocols": values})
+    if any(result.failed for result in results.values()):
         sys.exit(1)
 
 

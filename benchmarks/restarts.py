@@ -116,13 +116,13 @@ def connect(port: int) -> socket.socket:
             time.sleep(0.05)
 
 
-def with_key_frames(clip: Path, folder: Path, *, frames: int | None = None) -> Path:
-    """The clip, or its first frames, as H.264 in MPEG-TS with a key frame a second, as cameras send it."""
+def with_key_frames(clip: Path, folder: Path, *, every_s: float = 1.0, frames: int | None = None) -> Path:
+    """The clip, or its first frames, as H.264 in MPEG-TS with key frames ``every_s``, as cameras send it."""
     path = folder / "clip.ts"
     with av.open(str(clip)) as source, av.open(str(path), "w") as target:
         stream = source.streams.video[0]
         rate = stream.average_rate or 30
-        options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(round(float(rate)))}
+        options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(round(every_s * float(rate)))}
         copy = target.add_stream("libx264", rate=rate, options=options)
         copy.width, copy.height, copy.pix_fmt = stream.width, stream.height, "yuv420p"
         for picture in islice(source.decode(stream), frames):

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 def test_a_sender_that_is_killed_and_restarted_is_followed_while_a_client_stays(tmp_path: Path) -> None:
     """The short form of benchmarks/restarts.py: its bound is 2 s, here it is that of a busy machine."""
     pytest.importorskip("onnxruntime")
-    clip = restarts.with_key_frames(restarts.MODELS_DIRECTORY / "demo.mp4", tmp_path, frames=60)
+    clip = restarts.with_key_frames(restarts.MODELS_DIRECTORY / "demo.mp4", tmp_path, every_s=0.2, frames=60)
     args = restarts.Args(protocols=("tcp",), restarts=2, away_s=(0.1, 0.6), playing_s=0.2)
     result = restarts.measure("tcp", clip, args, tmp_path)
     assert max(result["took_s"]) < 10.0
@@ -39,8 +39,8 @@ def test_a_sender_that_is_killed_and_restarted_is_followed_while_a_client_stays(
 @pytest.mark.parametrize("protocol", ["tcp", "http", "udp"])
 def test_broken_streams_are_outlived(protocol: str) -> None:
     """The short form of benchmarks/malformed_streams.py."""
-    result = malformed.feed(protocol, {"tcp": 60, "http": 12, "udp": 4}[protocol], seed=7)
-    assert not malformed.failed(result), result
+    result = malformed.feed(protocol, {"tcp": 60, "http": 12, "udp": 2}[protocol], seed=7)
+    assert not result.failed, result
 
 
 @contextmanager
