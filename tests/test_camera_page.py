@@ -205,6 +205,17 @@ def test_the_page_sends_video_by_webrtc(camera_browser, tracker):
         wait_for(page, SHOWS_BOTH)
 
 
+def test_choices_that_overlap_the_start_end_in_one_running_camera(camera_browser, tracker):
+    with page_of(camera_browser) as page:
+        page.goto(f"{tracker.url}camera")
+        for _ in range(3):
+            page.click("#start")
+        for control, choice in (("#size", "640x480"), ("#wanted-rate", "15"), ("#size", "1280x720")):
+            page.select_option(control, choice)
+        wait_for(page, SHOWS_BOTH)
+        assert page.inner_text("#start") == "Stop"
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [("NotAllowedError", "was refused"), ("NotFoundError", "no such camera"), ("NotReadableError", "in use")],

@@ -9,6 +9,7 @@ import { Stage, chainsOf } from "./camera_stage.js";
 
 const ASK_CLOCK_MS = 1_000;
 const FIRST_QUESTIONS = 8;
+const CONNECTED = "Connected. Hold your hands in view.";
 const OLD_MS = 500; // hands older than that are not shown, and the live picture is
 
 const at = (id) => document.getElementById(id);
@@ -22,6 +23,7 @@ page.wantedRate = at("wanted-rate");
 const stage = new Stage(page.stage);
 let clock, camera, hands, pictures, call, stream, header, lock; // of the running session, if there is one
 let running = false;
+let openings = 0;
 let ready = false; // this connection's clock is known well enough to send pictures
 let questions = 0; // that this connection has asked for the clock
 let shown = null; // { frame, atMs } of the newest hands
@@ -44,20 +46,24 @@ function token() {
 
 // Starting and stopping
 
-async function start() {
+function start() {
   running = true;
   page.start.textContent = "Stop";
   clock = new TrackerClock();
   pictures = new Pictures(sendPicture);
-  if (!(await openStream())) return;
+  openStream();
+  keepAwake();
+}
+
+function connect() {
   camera = new Link("camera", { token, heard: heardFromCamera, opened: cameraOpened, closed: cameraClosed });
   hands = new Link(".", { protocols: ["hand-track.v1.json"], token, heard: heardHands });
   say("Connecting to the tracker ...");
-  keepAwake();
 }
 
 function stop() {
   running = ready = false;
+  openings += 1;
   page.start.textContent = "Start camera";
   for (const part of [camera, hands, call]) part?.end();
   for (const track of stream?.getTracks() ?? []) track.stop();
@@ -77,31 +83,31 @@ function fail(text) {
   say(text, true);
 }
 
+// Of several openings that overlap the last one counts.
 async function openStream() {
   for (const track of stream?.getTracks() ?? []) track.stop();
+  const opening = (openings += 1);
   try {
-    stream = await openCamera(page.camera.value, page.size.value, Number(page.wantedRate.value));
-    if (!running) {
-      for (const track of stream.getTracks()) track.stop();
-      return false;
+    const opened = await openCamera(page.camera.value, page.size.value, Number(page.wantedRate.value));
+    if (opening !== openings) {
+      for (const track of opened.getTracks()) track.stop();
+      return;
     }
+    stream = opened;
     page.video.srcObject = stream;
     await page.video.play();
   } catch (error) {
-    fail(whyNoCamera(error));
-    return false;
+    if (opening === openings) fail(whyNoCamera(error));
+    return;
   }
+  if (opening !== openings) return;
   const [track] = stream.getVideoTracks();
   track.onended = () => fail("The camera stopped: it was unplugged, or another program took it. Start it again.");
   page.mirror.checked = stage.mirrored = track.getSettings().facingMode === "user";
-  await listCameras(page.camera, track);
   watch(stream);
-  return true;
-}
-
-async function changeStream() {
-  if (!running || !(await openStream())) return;
-  if (call) beginCall();
+  if (!camera) connect();
+  else if (call) beginCall();
+  await listCameras(page.camera, track);
 }
 
 // The camera's side
@@ -147,7 +153,7 @@ function cameraReady(webrtc) {
   const offered = page.way.querySelector("[value=webrtc]");
   offered.disabled = !webrtc || !("RTCPeerConnection" in window);
   if (offered.disabled) page.way.value = "jpeg";
-  say("Connected. Hold your hands in view.");
+  say(CONNECTED);
   changeWay();
 }
 
@@ -185,7 +191,7 @@ function endCall() {
 function callFailed() {
   endCall();
   page.way.value = "jpeg";
-  say("Video by WebRTC did not connect; sending single pictures instead.", true);
+  say("Video by WebRTC did not connect; sending single pictures instead.");
 }
 
 // Every picture of the camera
@@ -227,6 +233,7 @@ function heardHands(message) {
   const nowMs = performance.now();
   const capturedMs = clock.pageMs(message.capture_time_s);
   shown = { frame: message, atMs: nowMs };
+  if (page.message.classList.contains("bad")) say(CONNECTED); // what was wrong is over
   const picture = call?.connected ? null : pictures.find(capturedMs);
   if (picture) stage.draw(picture.canvas, picture.canvas.width, picture.canvas.height, message, header);
   report(message, nowMs, nowMs - capturedMs);
@@ -257,7 +264,7 @@ page.controls.addEventListener("submit", (event) => {
     start();
   }
 });
-for (const choice of [page.camera, page.size, page.wantedRate]) choice.addEventListener("change", changeStream);
+for (const choice of [page.camera, page.size, page.wantedRate]) choice.addEventListener("change", () => running && openStream());
 page.way.addEventListener("change", () => running && changeWay());
 page.mirror.addEventListener("change", () => (stage.mirrored = page.mirror.checked));
 
