@@ -23,6 +23,8 @@ from web_server import skip_without_network, wait_until
 from tracker.sources import MODELS_DIRECTORY
 
 ROOT = Path(__file__).resolve().parents[1]
+START_S = 4 * PATIENCE_S
+"""A busy machine takes its time to load libraries and networks."""
 TOKEN = "correct horse"
 PHONE = {"width": 390, "height": 844}
 
@@ -47,7 +49,7 @@ def tracking(folder: Path, *options: str) -> Iterator[str]:
     command = [sys.executable, "run_live.py", "--source", "browser", *options]
     with said.open("w") as file, subprocess.Popen(command, cwd=ROOT, stderr=file) as process:
         try:
-            end_s = time.monotonic() + PATIENCE_S
+            end_s = time.monotonic() + START_S
             while (match := re.search(r"--serve listens at (\S+)\n", said.read_text())) is None:
                 assert process.poll() is None and time.monotonic() < end_s, said.read_text()
                 time.sleep(0.02)
