@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from tracker.cli_web import tls_context
 from tracker.errors import UsageError
 from tracker.web import connections, hearing
 from tracker.web import server as server_module
+from tracker.web.pages import Pages
 
 FUZZED_MESSAGES = int(os.environ.get("FUZZED_MESSAGES", "1000"))
 """How many client messages the fuzz test sends; 10000 is its long form."""
@@ -374,6 +376,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return certificate, key
 
 
+def test_clients_over_tls_are_greeted_every_time(certificate: tuple[Path, Path]) -> None:
+    """With a write limit of 0 one in four waited for ever behind an empty buffer."""
+    trust = ssl.create_default_context(cafile=str(certificate[0]))
+    with Server(tls=tls_context(*certificate)) as server:
+        for index in range(15):
+            with connect(f"wss://localhost:{server.port}/", ssl=trust, proxy=None) as client:
+                assert '"header"' in client.recv(timeout=PATIENCE_S)[:20]
+                server.sink.send(two_hands(index), None)
+                assert f'"frame":{index}' in client.recv(timeout=PATIENCE_S)[:40]
+
+
 def test_everything_is_encrypted_where_a_certificate_is_given(certificate: tuple[Path, Path]) -> None:
     trust = ssl.create_default_context(cafile=str(certificate[0]))
     with (
@@ -390,6 +403,37 @@ def test_everything_is_encrypted_where_a_certificate_is_given(certificate: tuple
         assert '"frame"' in client.recv(timeout=PATIENCE_S)[:20]
         with server.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") as plain:
             assert b"ok" not in read_to_end(plain)
+
+
+def read_slowly(peer: socket.socket) -> bytes:
+    """All that comes, over a second or more."""
+    heard = b""
+    while said := peer.recv(1 << 14):
+        heard += said
+        time.sleep(0.02)
+    return heard
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+def test_a_large_page_comes_whole_to_a_slow_browser(
+    certificate: tuple[Path, Path], tmp_path: Path, encrypted: bool
+) -> None:
+    """Phones on a weak network: what is on its way when the server is done must not be cut off."""
+    content = random.Random(7).randbytes(700_000)
+    (tmp_path / "large.js").write_bytes(content)
+    with Server(tls=tls_context(*certificate) if encrypted else None) as server:
+        inside = server.sink._server
+        inside._routes = replace(inside._routes, pages=Pages.of(tmp_path))
+        with socket.socket() as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            plain.settimeout(PATIENCE_S)
+            plain.connect(("127.0.0.1", server.port))
+            trust = ssl.create_default_context(cafile=str(certificate[0]))
+            peer = trust.wrap_socket(plain, server_hostname="localhost") if encrypted else plain
+            peer.sendall(b"GET /large.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = read_slowly(peer)
+            peer.close()
+    assert answer.partition(b"\r\n\r\n")[2] == content
 
 
 def test_tls_handshakes_that_never_end_are_counted_and_let_go(

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from tracker.web.websocket_sink import WebSocketSink
 TOKEN = "correct horse battery staple"
 LOCAL = "127.0.0.1:0"
 JSON, MESSAGE_PACK = Subprotocol("hand-track.v1.json"), Subprotocol("hand-track.v1.msgpack")
+_MARKS = count()
 
 
 def wait_until(happened: Callable[[], object]) -> None:
@@ -139,6 +141,7 @@ class Peer:
     def want(self, **wishes: object) -> None:
         """Say a wish and wait until the server has heard it."""
         self.say(type="want", **wishes)
-        self.connection.send("?")  # answered after what came before
-        while "not understood" not in self.hear_type("error")["message"]:
+        mark = f"mark-{next(_MARKS)}"
+        self.say(type=mark)  # no such type: the answer comes after all that was said before, and names it
+        while mark not in self.hear_type("error")["message"]:
             pass

@@ -1,6 +1,7 @@
 """What is made of the messages of clients."""
 
 import asyncio
+from contextlib import suppress
 
 from tracker.sinks.messages import Failure
 from tracker.web.access import Access
@@ -13,6 +14,8 @@ from tracker.web.server_messages import websocket_frame
 
 TOKEN_S = 5.0
 """How long a client may take to say the token."""
+GOODBYE_S = 1.0
+"""How long a client may take to hear why it is let go."""
 WRONG_TOKEN = 4401
 """The code a connection is closed with."""
 
@@ -38,7 +41,10 @@ async def hear_token(connection: WebConnection, access: Access) -> bool:
         reason = str(error)
     failure = websocket_frame(Failure(reason), binary=connection.subprotocol == MESSAGE_PACK)
     connection.transport.write(failure)
-    await connection.close(WRONG_TOKEN, "no token")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE_S):
+            await connection.close(WRONG_TOKEN, "no token")
+    connection.transport.abort()  # its place is for others
     return False
 
 

@@ -31,6 +31,8 @@ SPARE_CONNECTIONS = 64
 """Beside clients: pages under way, handshakes, clients that have not said the token."""
 TLS_S = 5.0
 """How long a peer may take to agree upon TLS."""
+FAREWELL_S = 10.0
+"""How long the last bytes on a connection may take to arrive: of a page, or of a goodbye."""
 OPEN_S = 20.0
 """How long a handshake or a page may take."""
 STUCK_S = 30.0
@@ -41,7 +43,7 @@ MESSAGES_PER_S, MESSAGES_AT_ONCE = 500.0, 100.0
 LAST_WORDS_S = 0.5
 """How long clients may take, at the end, to accept what is newest."""
 CLOSE_S = 0.5
-"""How long they may take to say goodbye."""
+"""How long they may then take to say goodbye."""
 _log = logging.getLogger(__name__)
 _library_log = logging.getLogger(f"{__name__}.websockets")
 _library_log.setLevel(logging.CRITICAL)
@@ -94,10 +96,10 @@ class WebServer:
             select_subprotocol=select_subprotocol,
             compression=None,
             open_timeout=OPEN_S,
-            close_timeout=CLOSE_S,
+            close_timeout=FAREWELL_S,
             max_size=MAX_MESSAGE_BYTES,
             max_queue=4,
-            write_limit=0,
+            write_limit=(1, 0),  # at 0, asyncio's TLS pauses writing with an empty buffer and may not resume
             server_header=None,
             logger=_library_log,
             create_connection=connections_in(self._connections),

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,7 +43,8 @@ class Statistics:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._frames: deque[tuple[float, TrackedFrame]] = deque(maxlen=_MAX_FRAMES)
+        self._newest: TrackedFrame | None = None
+        self._frames: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=_MAX_FRAMES)
         self._latencies: deque[tuple[float, float]] = deque(maxlen=_MAX_FRAMES)
         self._count = self._latency_count = self._skipped = 0
         self._latency_sum_s = 0.0
@@ -51,7 +52,8 @@ class Statistics:
     def frame(self, tracked: TrackedFrame) -> None:
         """A frame was tracked."""
         with self._lock:
-            self._frames.append((self._clock(), tracked))
+            self._newest = tracked
+            self._frames.append((self._clock(), tracked.stage_durations_s))
             self._count += 1
 
     def handed_over(self, latency_s: float) -> None:
@@ -70,7 +72,7 @@ class Statistics:
         """What holds now."""
         since_s = self._clock() - WINDOW_S
         with self._lock:
-            newest = self._frames[-1][1] if self._frames else None
+            newest = self._newest
             frames = [frame for frame in self._frames if frame[0] >= since_s]
             latencies = [latency for at_s, latency in self._latencies if at_s >= since_s]
             totals = self._count, self._latency_sum_s, self._latency_count, self._skipped
@@ -80,7 +82,7 @@ class Statistics:
             latency_s=tuple(np.quantile(latencies, QUANTILES).tolist()) if latencies else None,
             latency_sum_s=totals[1],
             latency_count=totals[2],
-            stages_s=_medians([tracked for _, tracked in frames]),
+            stages_s=_medians([stages_s for _, stages_s in frames]),
             dropped_frames=0 if newest is None else newest.dropped_frames,
             hands={} if newest is None else dict(Counter(hand.pose.side for hand in newest.hands)),
             skipped=totals[3],
@@ -94,10 +96,10 @@ def _rate_hz(times_s: list[float]) -> float:
     return (len(times_s) - 1) / (times_s[-1] - times_s[0])
 
 
-def _medians(frames: list[TrackedFrame]) -> dict[str, float]:
+def _medians(frames: list[Mapping[str, float]]) -> dict[str, float]:
     """Each stage's median duration in seconds over the frames that had it."""
     stages: dict[str, list[float]] = {}
-    for tracked in frames:
-        for name, duration_s in tracked.stage_durations_s.items():
+    for durations in frames:
+        for name, duration_s in durations.items():
             stages.setdefault(name, []).append(duration_s)
     return {name: float(np.median(durations_s)) for name, durations_s in stages.items()}
