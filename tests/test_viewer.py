@@ -252,6 +252,18 @@ def test_pause_freezes_what_is_shown_and_nothing_else(open_viewer: OpenViewer) -
         viewer.until(f"{LATEST} === 7")
 
 
+def test_figures_of_a_paused_page_are_of_the_frame_that_is_shown(open_viewer: OpenViewer) -> None:
+    stopped_clock = "performance.now = () => 1000"  # figures are written ten times a second: never again
+    with Server() as server:
+        viewer = open_viewer(server.port, script=stopped_clock)
+        send(server, viewer, two_hands(1))
+        frame = some_frame(some_hand(wrist_m=(-0.09, 0.08, 0.7)), index=2)
+        send(server, viewer, frame)
+        viewer.press("Space")
+        knuckles = frame.hands[0].pose.joints_in_camera_m[[5, 9, 13, 17]].mean(axis=0)
+        assert f"{100 * np.linalg.norm(knuckles):.1f}" in viewer.text("hands")
+
+
 def test_states_are_shown_and_spoken_and_lost_hands_go(open_viewer: OpenViewer) -> None:
     with Server() as server:
         viewer = open_viewer(server.port)

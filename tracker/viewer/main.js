@@ -98,10 +98,15 @@ function requestShow() {
 function showLive() {
   figures.stats(player.name ? null : live.stats);
   if (paused || player.name || !live.layout || !live.frame) return;
-  const away = live.state === "lost" || (link.phase !== "open" && live.state !== "ended");
+  const away = isAway();
   const frame = away ? { ...live.frame, hands: [] } : live.frame;
   const pictured = away ? { ...live.pictured, frame, stale: true } : live.pictured;
   showFrame(live.header, live.layout, frame, pictured);
+}
+
+/** No hands are seen now, whatever the last frame had. */
+function isAway() {
+  return live.state === "lost" || (link.phase !== "open" && live.state !== "ended");
 }
 
 function showFrame(header, layout, frame, pictured) {
@@ -114,7 +119,7 @@ function showFrame(header, layout, frame, pictured) {
   Object.assign(shown, { header, layout, frame });
   overlay.show({ layout, ...pictured });
   showSpace();
-  hands.show(layout, frame, { now: Boolean(player.name) && !player.playback?.playing });
+  hands.show(layout, frame, { now: player.name ? !player.playback.playing : paused });
   figures.draw();
 }
 
@@ -162,16 +167,17 @@ function modeChanged() {
 
 function togglePause() {
   if (player.name) return player.toggle();
-  if (!paused) showOneMoment();
   paused = !paused;
+  if (paused) showOneMoment();
   ask();
   requestShow();
 }
 
 /** Pictures come a moment later than hands; what is to be looked at for long is all of the picture's moment. */
 function showOneMoment() {
-  const { frame, picture, stale } = live.pictured;
-  if (picture && !stale && live.layout) showFrame(live.header, live.layout, frame, { frame, picture, stale });
+  if (!live.layout || !live.frame || isAway()) return;
+  const pictured = live.pictured;
+  showFrame(live.header, live.layout, pictured.frame, pictured);
 }
 
 function togglePreview() {
