@@ -1,6 +1,5 @@
 """Clips as benchmarks need them: longer than they are, at another rate, of another size."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,29 +21,34 @@ def lengthened(clip: Path, frames: int, folder: Path, *, speed: Fraction = Fract
     with av.open(str(clip)) as source, av.open(str(longer), "w") as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
-        for written, packet in enumerate(repeated(source, stream), start=1):
-            if packet.is_keyframe and written > frames:
-                break
-            assert packet.pts is not None and packet.dts is not None
-            packet.pts, packet.dts = round(packet.pts / speed), round(packet.dts / speed)
-            packet.stream = copy
-            target.mux(packet)
+        written, offset = 0, 0
+        while written < frames:
+            packets = _packets(source, stream)
+            length = max(pts + (packet.duration or 1) for packet, pts, _ in packets)
+            for packet, pts, dts in packets:  # writing one changes its times
+                packet.pts, packet.dts = round((pts + offset) / speed), round((dts + offset) / speed)
+                packet.stream = copy
+                target.mux(packet)
+            written += len(packets)
+            offset += length
     return longer
 
 
-def repeated(source: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
-    """The stream's packets again and again, without end, their times going on."""
-    offset, end = 0, 0
-    while True:
-        source.seek(0)
-        for packet in source.demux(stream):
-            if packet.dts is None or packet.pts is None:  # the flush at the end
-                continue
-            packet.pts += offset
-            packet.dts += offset
-            end = max(end, packet.pts + (packet.duration or 1))
-            yield packet
-        offset = end
+def _packets(source: InputContainer, stream: VideoStream) -> list[tuple["Packet[VideoStream]", int, int]]:
+    """The stream's packets from its start, each with its times.
+
+    Raises:
+        ValueError: a packet has none, so that the clip cannot be copied.
+    """
+    source.seek(0)
+    packets = []
+    for packet in source.demux(stream):
+        if packet.size == 0:  # the flush at the end
+            continue
+        if packet.pts is None or packet.dts is None:
+            raise ValueError(f"{source.name} has packets without times")
+        packets.append((packet, packet.pts, packet.dts))
+    return packets
 
 
 def resized(clip: Path, width: int, height: int, folder: Path) -> Path:
@@ -61,15 +65,15 @@ def resized(clip: Path, width: int, height: int, folder: Path) -> Path:
             raise ValueError(
                 f"{clip} has {stream.width} x {stream.height}, another aspect than {width} x {height}"
             )
-        smaller = folder / f"{clip.stem}-{height}p.mkv"
+        smaller = folder / f"{clip.stem}-{height}p.mp4"
         with av.open(str(smaller), "w") as target:
             copy = target.add_stream(
                 "libx264", rate=stream.average_rate, options={"crf": "18", "preset": "veryfast"}
             )
             copy.width, copy.height, copy.pix_fmt = width, height, "yuv420p"
-            for picture in source.decode(stream):
+            for index, picture in enumerate(source.decode(stream)):
                 small = picture.reformat(width, height, "yuv420p")
-                small.pts = None
+                small.pts, small.time_base = index, 1 / Fraction(stream.average_rate or 30)
                 target.mux(copy.encode(small))
             target.mux(copy.encode(None))
     return smaller

@@ -21,6 +21,8 @@ class Footprint:
     cpu_s: float
     """Of all its threads, also those that ended; in steps of 10 ms."""
     resident_mb: float
+    own_mb: float
+    """Of it what is of no file: libraries and networks read from disk come and go as the system likes."""
     threads: int
     files: int
     """Open descriptors."""
@@ -67,14 +69,16 @@ def footprint(pid: int) -> Footprint:
     place = Path(f"/proc/{pid}")
     try:
         fields = (place / "stat").read_text().rpartition(")")[2].split()
-        pages = int((place / "statm").read_text().split()[1])
+        resident, shared = map(int, (place / "statm").read_text().split()[1:3])
         files = len(os.listdir(place / "fd"))
     except OSError:
-        return Footprint(float("nan"), float("nan"), 0, 0)
+        return Footprint(float("nan"), float("nan"), float("nan"), 0, 0)
+    page_mb = os.sysconf("SC_PAGE_SIZE") / 1e6
     ticks = int(fields[11]) + int(fields[12])
     return Footprint(
         cpu_s=ticks / os.sysconf("SC_CLK_TCK"),
-        resident_mb=pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        resident_mb=resident * page_mb,
+        own_mb=(resident - shared) * page_mb,
         threads=int(fields[17]),
         files=files,
     )

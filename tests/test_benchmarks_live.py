@@ -62,7 +62,7 @@ def test_a_straight_line_has_an_exact_slope_and_too_few_readings_have_none() -> 
 
 def some_look(time_s: float, **values: object) -> soak.Look:
     usual: dict[str, object] = {
-        "resident_mb": 300.0, "threads": 12, "files": 16, "cpu_percent": 50.0, "frames": 300,
+        "resident_mb": 350.0, "own_mb": 300.0, "threads": 12, "files": 16, "cpu_percent": 50.0, "frames": 300,
         "p50_ms": 10.0, "p95_ms": 12.0, "p99_ms": 15.0, "visits": 1, "playing": True,
     }  # fmt: skip
     return soak.Look(time_s=time_s, **(usual | values))  # type: ignore[arg-type]
@@ -70,16 +70,16 @@ def some_look(time_s: float, **values: object) -> soak.Look:
 
 def test_growing_memory_threads_and_files_are_faults_and_flat_ones_are_none() -> None:
     rng = np.random.default_rng(2)
-    flat = [some_look(10.0 * k, resident_mb=300 + rng.normal()) for k in range(180)]
+    flat = [some_look(10.0 * k, own_mb=300 + rng.normal()) for k in range(180)]
     assert not soak.growth_faults(slope_of(flat)) and not soak.count_faults(flat)
-    growing = [some_look(10.0 * k, resident_mb=300 + 0.1 * k + rng.normal()) for k in range(180)]
+    growing = [some_look(10.0 * k, own_mb=300 + 0.1 * k + rng.normal()) for k in range(180)]
     assert "36" in soak.growth_faults(slope_of(growing))[0]
     leaking = [some_look(10.0 * k, files=16 + k // 100, threads=12) for k in range(180)]
     assert soak.count_faults(leaking) == ["files went from 16 to 17"]
 
 
 def slope_of(looks: list[soak.Look]) -> soak.Slope | None:
-    return fit_slope([look.time_s for look in looks], [look.resident_mb for look in looks])
+    return fit_slope([look.time_s for look in looks], [look.own_mb for look in looks])
 
 
 def test_what_is_held_while_the_camera_is_away_does_not_count() -> None:
@@ -105,8 +105,8 @@ def test_errors_on_standard_error_are_seen_and_news_are_not() -> None:
 
 def test_lost_frames_are_those_published_and_not_received() -> None:
     cell = sinks.Cell()
-    held = Footprint(cpu_s=1.0, resident_mb=250.0, threads=12, files=16)
-    late = Footprint(cpu_s=1.1, resident_mb=260.0, threads=13, files=16)
+    held = Footprint(cpu_s=1.0, resident_mb=250.0, own_mb=200.0, threads=12, files=16)
+    late = Footprint(cpu_s=1.1, resident_mb=260.0, own_mb=210.0, threads=13, files=16)
     arrivals = {k: Arrival(k / 30 + 0.010, k, k / 30, dropped_frames=0 if k < 5 else 2) for k in (3, 4, 7, 9)}
     cell.add(arrivals, held, late)
     row = cell.values(None)
@@ -124,6 +124,18 @@ def test_a_lengthened_clip_has_whole_turns_at_the_rate_asked_for(tmp_path: Path)
     steps_s = np.diff(np.sort(times)) * float(base)
     assert len(times) >= 300 and np.allclose(steps_s, 1 / 60, atol=2e-3)
     assert not math.isclose(steps_s.max(), 0.0)
+
+
+def test_a_resized_clip_keeps_its_pictures_and_times(tmp_path: Path) -> None:
+    smaller = clips.resized(DEMO, 640, 360, tmp_path)
+    longer = clips.lengthened(smaller, 300, tmp_path)
+    with clips.av.open(str(longer)) as container:
+        stream = container.streams.video[0]
+        times_s = [picture.time for picture in container.decode(stream)]
+        assert (stream.width, stream.height) == (640, 360)
+    assert len(times_s) == 540 and np.allclose(np.diff(times_s), 1 / 30, atol=2e-3)
+    with pytest.raises(ValueError, match="another aspect"):
+        clips.resized(DEMO, 640, 480, tmp_path)
 
 
 # They run.
