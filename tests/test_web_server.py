@@ -360,3 +360,19 @@ def test_an_unknown_subprotocol_is_refused_with_the_known_ones(server: Server) -
 def test_a_taken_port_is_one_clear_line(server: Server) -> None:
     with pytest.raises(SinkError, match="another program listens there"):
         Server(f"127.0.0.1:{server.port}")
+
+
+def test_a_connection_that_breaks_in_a_callback_is_not_told_and_a_bug_is(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    with server.connect() as client:
+        client.hear()
+        server.sink._call(fail, OSError(107, "Transport endpoint is not connected"))
+        server.sink._call(fail, ValueError("a bug"))
+        server.sink.send(two_hands(), None)
+        client.hear()
+    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info is not None]
+    assert told == ["a bug"]

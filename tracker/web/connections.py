@@ -1,14 +1,17 @@
 """Our side of a connection: the library's, and what the server must know of it."""
 
 import asyncio
+import logging
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from websockets.asyncio.server import ServerConnection
 
 HEADERS_S = 5.0
 """How long a peer may take to send a request."""
 MAX_MESSAGE_BYTES = 1 << 16
+
+_log = logging.getLogger(__name__)
 
 
 class WebConnection(ServerConnection):
@@ -59,3 +62,14 @@ def connections_in(open_connections: set[WebConnection]) -> type[WebConnection]:
 
     OwnConnection.open_connections = open_connections
     return OwnConnection
+
+
+def tell_of_bugs(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A loop's handler of exceptions in which a peer that left is no error of this program.
+
+    asyncio ends its side of a connection in a callback of its own, where a peer that just broke off raises.
+    """
+    if isinstance(context.get("exception"), OSError):
+        _log.debug("a connection broke: %s", context["exception"])
+    else:
+        loop.default_exception_handler(context)

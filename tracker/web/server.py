@@ -13,7 +13,7 @@ from websockets.http11 import Request, Response
 from tracker.web.board import Board, Numbered
 from tracker.web.camera_channel import MAX_PICTURE_BYTES, attend_camera
 from tracker.web.client import Client
-from tracker.web.connections import MAX_MESSAGE_BYTES, WebConnection, connections_in
+from tracker.web.connections import MAX_MESSAGE_BYTES, WebConnection, connections_in, tell_of_bugs
 from tracker.web.hearing import hear_token, obey
 from tracker.web.listener import LimitedListener
 from tracker.web.metrics import prometheus_text, stats_message
@@ -87,6 +87,7 @@ class WebServer:
         Raises:
             Exception: a bug in what is sent to all.
         """
+        asyncio.get_running_loop().set_exception_handler(tell_of_bugs)
         server = await serve(
             self._attend,
             sock=self._listener,
