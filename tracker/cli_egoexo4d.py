@@ -1,6 +1,6 @@
 """The command ``egoexo4d``: from a downloaded release to prepared files, figures and a submission."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,10 +8,12 @@ import tyro
 
 from tracker.cli_options import TrackingOptions
 from tracker.cli_running import home_folder, interruptible, say
-from tracker.errors import UsageError
+from tracker.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
+    from tracker.pipeline import TrackerConfig
     from tracker.research.evaluation.egoexo4d_command import Run
+    from tracker.research.evaluation.egoexo4d_presets import Preset
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,82 @@ class Prepare:
 class SystemOptions:
     """Which system reads the hands."""
 
+    system: (
+        Literal[
+            "potter", "hamer", "hamer-align", "ensemble", "ensemble-ft", "hamer-ft", "hamer-ray", "landmarks"
+        ]
+        | None
+    ) = None
+    """A system of the paper, or of ours beside it (see docs/egoexo4d.md): backend, crops and placement in one
+    word."""
+    finetuned: Path | None = None
+    """Fine-tuned weights of hamer, for hamer-ft and ensemble-ft."""
     mode: Literal["challenge", "tracker"] = "challenge"
     """Hands given by their boxes, as in the challenge, or found by the tracker itself."""
     hands: Path | None = None
     """Where its hands go as JSON lines while it runs; beside the result or in the working folder unless
-    given."""
+    given. With --table1 a folder, for a file of each system."""
     resume: bool = False
     """Go on with the run that this file holds."""
     tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
 
+    @property
+    def name(self) -> str:
+        """The system's, or its backend's."""
+        return self.system or self.tracking.backend_name
+
     def run_of(self, hands: Path) -> "Run":
-        """The run; its lines go to ``hands`` unless another file is given."""
+        """The run; its lines go to ``hands`` unless another file is given.
+
+        Raises:
+            UsageError: the system contradicts another option, or its weights are not given.
+        """
+        from tracker.research.evaluation.egoexo4d_presets import find_preset
+
+        if self.system is not None:
+            return self.preset_run(find_preset(self.system), self.hands or hands)
+        if self.finetuned is not None:
+            raise UsageError("--finetuned is for --system hamer-ft or ensemble-ft, and for --table1")
+        return self._run(self.name, self._base(self.tracking), self.hands or hands)
+
+    def preset_run(self, preset: "Preset", hands: Path) -> "Run":
+        """The run of a preset, with the files that the options name."""
+        self._refuse_contradictions(preset)
+        if self.system is not None and self.finetuned is not None and not preset.needs_finetuned:
+            raise UsageError(f"--system {preset.name} has no use for --finetuned {self.finetuned}")
+        names = self.tracking.ensemble or preset.member_options(self.finetuned)
+        base = self._base(replace(self.tracking, backend=preset.backend, ensemble=names))
+        config = preset.over(base, finetuned=self.finetuned, members=base.ensemble.members)
+        return self._run(preset.name, config, hands)
+
+    def _base(self, tracking: TrackingOptions) -> "TrackerConfig":
+        hand = tracking.hand_used(home_folder(), webcam=False, say=say)
+        return tracking.config(home_folder(), webcam=False, hand=hand)
+
+    def _run(self, name: str, config: "TrackerConfig", hands: Path) -> "Run":
         from tracker.research.evaluation.egoexo4d_command import Run
 
-        hand = self.tracking.hand_used(home_folder(), webcam=False, say=say)
-        config = self.tracking.config(home_folder(), webcam=False, hand=hand)
-        return Run(self.mode, config, self.hands or hands, self.resume)
+        return Run(name, self.mode, config, hands, self.resume)
+
+    def _refuse_contradictions(self, preset: "Preset") -> None:
+        """What a preset fixes may be given beside it only if it is the same."""
+        given = self.tracking
+        for option, value, fixed in (
+            ("--backend", given.backend, preset.backend),
+            ("--placement", given.placement, preset.placement),
+            ("--crop", given.crop, preset.crop),
+            ("--ensemble", given.ensemble or None, given.ensemble if preset.members else None),
+            (
+                "--ensemble-weights",
+                given.ensemble_weights or None,
+                given.ensemble_weights if preset.members else None,
+            ),
+        ):
+            if value is not None and value != fixed:
+                shown = value if isinstance(value, str) else " ".join(map(str, value))
+                raise UsageError(
+                    f"--system {preset.name} is {preset.described()}; {option} {shown} contradicts it"
+                )
 
 
 @dataclass(frozen=True)
@@ -119,7 +181,7 @@ class Validate:
 
 @dataclass(frozen=True)
 class Score:
-    """Score a system, or a file of predictions, by the challenge's figures and others."""
+    """Score a system, all systems of the paper, or a file of predictions."""
 
     prepared: tyro.conf.Positional[Path]
     """The folder of prepared files."""
@@ -133,29 +195,54 @@ class Score:
     """The downloaded release, for the takes' own intrinsics."""
     offset: bool = False
     """The predictions are relative to the wrist, as in the public evaluator's --offset."""
+    table1: bool = False
+    """Run every system whose weights are there, and print the paper's Table 1 beside what is measured."""
     system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
 
     def run(self) -> int:
         """Score; returns the exit status."""
-        from tracker.research.evaluation.egoexo4d_command import score
+        from tracker.research.evaluation.egoexo4d_scoring import (
+            Answers,
+            score_predictions,
+            score_system,
+            score_table1,
+        )
         from tracker.research.ground_truth.egoexo4d import annotation_path
 
+        self._check()
+        annotations = self.annotations or annotation_path(self.prepared, self.split)
+        answers = Answers(self.prepared, annotations, self.split, self.release)
+        with interruptible():
+            if self.predictions is not None:
+                return score_predictions(answers, self.predictions, wrist_relative=self.offset, say=say)
+            if self.table1:
+                return score_table1(answers, self._table_run, say=say)
+            return score_system(answers, self.system.run_of(self._lines(self.system.name)), say=say)
+
+    def _check(self) -> None:
+        """Refuse options that do not go together."""
         if self.predictions is None and self.offset:
             raise UsageError(
                 "--offset is for a file of predictions; a system's hands are in the camera's frame"
             )
-        lines = Path(f"egoexo4d_{self.split}_{self.system.tracking.backend}_{self.system.mode}.jsonl")
-        with interruptible():
-            return score(
-                self.prepared,
-                self.annotations or annotation_path(self.prepared, self.split),
-                self.split,
-                predictions=self.predictions,
-                run=None if self.predictions is not None else self.system.run_of(lines),
-                release=self.release,
-                wrist_relative=self.offset,
-                say=say,
-            )
+        if self.predictions is not None and (self.table1 or self.system.system is not None):
+            raise UsageError("a file of predictions is scored as it is: give no --system and no --table1")
+        if self.table1 and self.system.system is not None:
+            raise UsageError("--table1 runs every system: give no --system beside it")
+
+    def _table_run(self, preset: "Preset") -> "Run":
+        """The run of a row; without fine-tuned weights those rows have none.
+
+        Raises:
+            TrackerError: files or options that the row needs are not there.
+        """
+        if preset.needs_finetuned and self.system.finetuned is None:
+            raise WeightsError("--finetuned FILE is not given")
+        lines = self._lines(preset.name)
+        return self.system.preset_run(preset, (self.system.hands or Path()) / lines)
+
+    def _lines(self, name: str) -> Path:
+        return Path(f"egoexo4d_{self.split}_{name}_{self.system.mode}.jsonl")
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,12 @@ class ChosenHand:
 class TrackingOptions:
     """How hands are tracked."""
 
-    backend: str = "landmarks"
-    """What reads a hand's joints from its crop: landmarks (any computer), hamer (a GPU), potter, or ensemble,
-    the mean of several."""
-    placement: Literal["ray", "weak", "align"] = "ray"
-    """How hands come to metres: by the rays through their joints, or as published, for comparison: by weak
-    perspective, or turned and moved onto their own points."""
+    backend: str | None = None
+    """What reads a hand's joints from its crop: landmarks (any computer; unless given), hamer (a GPU),
+    potter, or ensemble, the mean of several."""
+    placement: Literal["ray", "weak", "align"] | None = None
+    """How hands come to metres: by the rays through their joints (unless given), or as published, for
+    comparison: by weak perspective, or turned and moved onto their own points."""
     landmark_model: Literal["full", "lite"] = "full"
     """Light landmark network: full is more exact, lite takes half the time."""
     max_hands: int = 2
@@ -105,11 +105,16 @@ class TrackingOptions:
     """MANO_RIGHT.pkl; what the weights command imported unless given."""
     potter_checkpoint: Path | None = None
     """The checkpoint of EgoExo4D's POTTER baseline; what the weights command imported unless given."""
-    ensemble: tuple[str, ...] = ("potter", "hamer")
-    """Members of the ensemble: backends, or BACKEND=CHECKPOINT for other weights of one. The first one's axes
-    and size are kept."""
+    ensemble: tuple[str, ...] = ()
+    """Members of the ensemble: backends, or BACKEND=CHECKPOINT for other weights of one; potter and hamer
+    unless given. The first one's axes and size are kept."""
     ensemble_weights: tuple[float, ...] = ()
     """Weights of their joints in the mean; equal unless given."""
+
+    @property
+    def backend_name(self) -> str:
+        """The backend, given or not."""
+        return self.backend or "landmarks"
 
     def hand_used(
         self, home: Path | None, *, webcam: bool, say: "Callable[[str], None]"
@@ -179,10 +184,11 @@ class TrackingOptions:
         from tracker.temporal.tracks import TracksConfig
 
         members = self.members()
-        backends = {self.backend} if self.backend != "ensemble" else {member.backend for member in members}
+        backend = self.backend_name
+        backends = {backend} if backend != "ensemble" else {member.backend for member in members}
         return TrackerConfig(
-            backend=self.backend,
-            placement=self.placement,
+            backend=backend,
+            placement=self.placement or "ray",
             hamer=self.hamer(home) if "hamer" in backends else HamerOptions(),
             potter=self.potter(home) if "potter" in backends else PotterOptions(),
             ensemble=EnsembleOptions(members),
@@ -229,13 +235,14 @@ class TrackingOptions:
         """
         from tracker.pose.ensemble import Member
 
-        weights = self.ensemble_weights or (1.0,) * len(self.ensemble)
-        if len(weights) != len(self.ensemble):
+        names = self.ensemble or ("potter", "hamer")
+        weights = self.ensemble_weights or (1.0,) * len(names)
+        if len(weights) != len(names):
             raise UsageError(
-                f"--ensemble names {len(self.ensemble)} members and --ensemble-weights gives {len(weights)}; "
+                f"--ensemble names {len(names)} members and --ensemble-weights gives {len(weights)}; "
                 "give one for each"
             )
-        named = (member.partition("=") for member in self.ensemble)
+        named = (member.partition("=") for member in names)
         return tuple(
             Member(name, Path(checkpoint) if checkpoint else None, weight)
             for (name, _, checkpoint), weight in zip(named, weights, strict=True)

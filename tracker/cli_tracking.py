@@ -126,7 +126,7 @@ def track(options: Live, *, smooth: bool = False) -> int:
             Outputs(
                 open_sinks(options, source),
                 source=source.name,
-                backend=options.tracking.backend,
+                backend=options.tracking.backend_name,
                 hand=None if hand is None else hand.used,
                 on_broken=partial(leave_out, broken) if source.live else None,
             )
@@ -224,7 +224,7 @@ def open_sinks(options: Live, source: "Source") -> "list[Sink]":
     """The outputs asked for; drawing and encoding a live feed's video must not hold its tracking up."""
     mano = options.tracking.mano
     shows_skin = options.output.draws_meshes or options.sockets.serves
-    if mano is None and options.tracking.backend == "hamer" and shows_skin:
+    if mano is None and options.tracking.backend_name == "hamer" and shows_skin:
         mano = stored_mano(home_folder())
     with ExitStack() as on_failure:
         sockets = options.sockets.open(

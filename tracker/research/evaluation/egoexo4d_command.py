@@ -1,6 +1,5 @@
-"""The commands ``egoexo4d prepare | submit | validate | score``: what they do, and what they say."""
+"""The commands ``egoexo4d prepare | submit | validate``, and running a system: what they do and say."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +12,10 @@ from tracker.placement import find_placement
 from tracker.pose import load_member, load_pose_backend
 from tracker.pose.ensemble import load_ensemble
 from tracker.progress import CountingBar
-from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands, scored_hands
-from tracker.research.evaluation.egoexo4d_run import read_lines, run_system
+from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
+from tracker.research.evaluation.egoexo4d_run import run_system
 from tracker.research.evaluation.egoexo4d_submission import (
     complaints_about,
-    read_submission,
     report,
     write_submission,
 )
@@ -29,13 +27,11 @@ from tracker.research.evaluation.egoexo4d_systems import (
     load_box_reader,
     open_hand_in_box,
 )
-from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
 from tracker.research.ground_truth.egoexo4d import (
     TURN,
     PreparedTake,
     annotation_path,
     open_takes,
-    with_pictures,
 )
 from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations, write_annotations
@@ -52,6 +48,8 @@ Say = Callable[[str], None]
 class Run:
     """A system to run over takes, and where its hands go."""
 
+    name: str
+    """For people: a preset's, or its backend's."""
     mode: Mode
     config: TrackerConfig
     hands: Path
@@ -119,7 +117,7 @@ def submit(
     tally = Tally()
     path = boxes or annotation_path(prepared, "test")
     takes = open_takes(prepared, path, "test", release=release, tally=tally)
-    hands = _run(run, takes, tally, say)
+    hands = run_hands(run, takes, tally, say)
     frames = read_annotations(path)
     missing = [key for key in required_hands(frames) if key not in hands]
     if missing and fill:
@@ -155,54 +153,19 @@ def _filled(takes: Sequence[PreparedTake], missing: Sequence[HandKey]) -> dict[H
     return filled
 
 
-def score(
-    prepared: Path,
-    annotations: Path,
-    split: str,
-    *,
-    predictions: Path | None,
-    run: Run | None,
-    release: Path | None,
-    wrist_relative: bool,
-    say: Say,
-) -> int:
-    """Score a file of predictions, or a system that is run; prints the table and one line of JSON."""
-    tally = Tally()
-    takes = open_takes(prepared, annotations, split, release=release, tally=tally)
-    if predictions is not None:
-        hands = _predictions(predictions, [frame for take in takes for frame in take.frames])
-        name = str(predictions)
-    else:
-        assert run is not None
-        takes = with_pictures(takes, tally)
-        if not takes:
-            raise UsageError("; ".join(["no frame has a picture", *tally.lines()]))
-        hands, name = _run(run, takes, tally, say), f"{run.config.backend}, {run.mode}"
-    wanted = [key for take in takes for key in required_hands(take.frames)]
-    missing = sum(key not in hands for key in wanted)
-    scored = scored_hands(takes, hands, wrist_relative=wrist_relative, found_only=predictions is None)
-    scores = scores_by_take(scored, {take.uid: take.name for take in takes})
-    for line in tally.lines():
-        say(line)
-    if missing:
-        say(f"{missing} of {len(wanted)} hands were not found; the figures are of the others")
-    print(to_text(scores), end="\n\n")
-    summary = {"system": name, "split": split, "hands_wanted": len(wanted), "hands_missing": missing}
-    summary |= {"left_out": dict(tally.counts)}
-    print(json.dumps(summary | {"scores": {take: figures.to_json() for take, figures in scores.items()}}))
-    return 0
+def run_hands(
+    run: Run, takes: Sequence[PreparedTake], tally: Tally, say: Say
+) -> Mapping[HandKey, FloatArray]:
+    """The hands (21, 3) of a system, run over takes with its progress shown, in the landscape camera's frame.
 
-
-def _predictions(path: Path, frames: Sequence[AnnotatedFrame]) -> Mapping[HandKey, FloatArray]:
-    return read_lines(path).hands if path.suffix == ".jsonl" else read_submission(path, frames)
-
-
-def _run(run: Run, takes: Sequence[PreparedTake], tally: Tally, say: Say) -> Mapping[HandKey, FloatArray]:
+    Raises:
+        TrackerError: a package or file it needs is not there, or its lines cannot be written or gone on with.
+    """
     system = load_system(run.mode, run.config)
     settings = f"{run.mode} {asdict(run.config)}"
     total = sum(map(len, takes))
     try:
-        with CountingBar(total, unit="frame", what=system.name) as bar:
+        with CountingBar(total, unit="frame", what=run.name) as bar:
             read = run_system(
                 system, takes, run.hands, tally, settings=settings, resume=run.resume, observe=bar.observe
             )

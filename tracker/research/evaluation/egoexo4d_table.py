@@ -1,8 +1,15 @@
-"""EgoExo4D's figures as a table for a person and as JSON for a program, over all hands and take by take."""
+"""EgoExo4D's figures as tables for a person and as JSON for a program.
 
-from collections.abc import Mapping
+Over all hands and take by take, and the paper's Table 1 beside what was measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
 
 from tracker.research.evaluation.egoexo4d_metric import ChallengeScores, ScoredHands, challenge_scores
+from tracker.research.evaluation.egoexo4d_presets import PAPER, Preset
 
 COLUMNS = (
     ("hands", "hands", 0),
@@ -44,3 +51,60 @@ def to_text(scores: Mapping[str, ChallengeScores]) -> str:
 
 def _cell(value: float | int | None, decimals: int) -> str:
     return "-" if value is None else f"{value:.{decimals}f}"
+
+
+@dataclass(frozen=True, eq=False)
+class TableRow:
+    """A system in Table 1: measured, or why not."""
+
+    preset: Preset
+    scored: ScoredHands | None = None
+    hands_missing: int = 0
+    missing: str = ""
+    """Why there is no figure."""
+
+    @cached_property
+    def scores(self) -> ChallengeScores | None:
+        """Over all hands that were found."""
+        return None if self.scored is None else challenge_scores(self.scored)
+
+
+def table1_to_text(rows: Sequence[TableRow], split: str) -> str:
+    """The paper's figures and the measured ones, a line for each system, mm."""
+    named = [row.preset.paper.name if row.preset.paper else "" for row in rows]
+    left, middle = max(len(row.preset.name) for row in rows), max(map(len, named))
+    lines = [
+        f"paper: {PAPER}; measured: {split}; mm",
+        f"{'':<{left}}  {'':<{middle}}  {'paper':>7} {'PA':>6}  {'MPJPE':>7} {'PA':>6} {'camera':>7} "
+        f"{'hands':>6} {'missing':>7}",
+    ]
+    for row, name in zip(rows, named, strict=True):
+        paper = row.preset.paper
+        theirs = (None, None) if paper is None else (paper.mpjpe_mm, paper.pa_mpjpe_mm)
+        line = f"{row.preset.name:<{left}}  {name:<{middle}}  "
+        line += f"{_cell(theirs[0], 2):>7} {_cell(theirs[1], 2):>6}  "
+        if row.scores is None:
+            lines.append(line + row.missing)
+            continue
+        ours = row.scores.to_json()
+        cells = (_cell(ours[key], 2) for key in ("mpjpe_mm", "pa_mpjpe_mm", "camera_mpjpe_mm"))
+        line += "{:>7} {:>6} {:>7} ".format(*cells)
+        lines.append(line + f"{row.scores.hands:>6} {row.hands_missing:>7}")
+    return "\n".join(lines)
+
+
+def table1_to_json(rows: Sequence[TableRow], split: str) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "paper": PAPER,
+        "split": split,
+        "systems": {
+            row.preset.name: {
+                "paper": None if row.preset.paper is None else asdict(row.preset.paper),
+                "missing": row.missing or None,
+                "hands_missing": row.hands_missing,
+                "scores": None if row.scores is None else row.scores.to_json(),
+            }
+            for row in rows
+        },
+    }

@@ -1,0 +1,226 @@
+"""The paper's systems by name, and its Table 1 beside what is measured, on a made release."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from egoexo4d_release import MadeRelease
+from test_egoexo4d_run import KnowingSystem, command
+
+from tracker.cli_egoexo4d import SystemOptions
+from tracker.errors import UnknownNameError, UsageError
+from tracker.pipeline import TrackerConfig
+from tracker.pose.ensemble import Member
+from tracker.pose.hamer import HamerOptions
+from tracker.pose.potter import PotterOptions
+from tracker.research.evaluation import egoexo4d_command
+from tracker.research.evaluation.egoexo4d_presets import PRESETS, find_preset
+
+FILES = TrackerConfig(
+    hamer=HamerOptions(checkpoint=Path("hamer.ckpt"), mano=Path("mano.pkl"), engine="eager"),
+    potter=PotterOptions(checkpoint=Path("potter.pth")),
+)
+FINE = Path("fine.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "crop", "placement"),
+    [
+        ("hamer", "hamer", "affine", "weak"),
+        ("hamer-align", "hamer", "affine", "align"),
+        ("hamer-ft", "hamer", "affine", "align"),
+        ("hamer-ray", "hamer", "virtual", "ray"),
+        ("potter", "potter", "affine", "ray"),
+        ("ensemble", "ensemble", "affine", "ray"),
+        ("ensemble-ft", "ensemble", "affine", "ray"),
+        ("landmarks", "landmarks", None, "ray"),
+    ],
+)
+def test_a_preset_fixes_backend_crop_and_placement_and_nothing_else(
+    name: str, backend: str, crop: str | None, placement: str
+) -> None:
+    config = find_preset(name).over(FILES, finetuned=FINE)
+    assert (config.backend, config.placement) == (backend, placement)
+    if crop is not None:
+        assert config.hamer.crop == config.potter.crop == crop
+    assert config.hamer.checkpoint == (FINE if name == "hamer-ft" else Path("hamer.ckpt"))
+    assert config.hamer.mano == Path("mano.pkl") and config.hamer.engine == "eager"
+    assert config.potter.checkpoint == Path("potter.pth")
+    assert config.detector == FILES.detector and config.tracks == FILES.tracks
+
+
+def test_ensembles_keep_potters_axes_and_know_the_fine_tuned_weights() -> None:
+    assert find_preset("ensemble").over(FILES).ensemble.members == (Member("potter"), Member("hamer"))
+    three = find_preset("ensemble-ft").over(FILES, finetuned=FINE).ensemble.members
+    assert three == (Member("potter"), Member("hamer"), Member("hamer", checkpoint=FINE))
+    own = (Member("hamer", weight=2.0), Member("landmarks"))
+    assert find_preset("ensemble").over(FILES, members=own).ensemble.members == own
+
+
+def test_every_system_is_a_choice_of_the_command_and_others_are_refused() -> None:
+    choices = get_args(get_args(get_type_hints(SystemOptions)["system"])[0])
+    assert set(choices) == set(PRESETS)
+    with pytest.raises(UnknownNameError, match="hamer-align, ensemble"):
+        find_preset("wilor")
+    with pytest.raises(UsageError, match="needs --finetuned"):
+        find_preset("hamer-ft").over(FILES)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--system hamer --placement ray", "placement weak; --placement ray contradicts it"),
+        ("--system hamer --backend landmarks", "--backend landmarks contradicts it"),
+        ("--system hamer-align --crop virtual", "affine crops, placement align; --crop virtual contradicts"),
+        ("--system potter --ensemble hamer potter", "--ensemble hamer potter contradicts it"),
+        ("--system hamer-ft --checkpoint x --mano y", "needs --finetuned"),
+        ("--system hamer --finetuned x --checkpoint x --mano y", "no use for --finetuned"),
+        ("--backend hamer --finetuned x", "--finetuned is for --system"),
+        ("--table1 --system hamer", "no --system beside it"),
+        ("p.json --table1", "scored as it is"),
+    ],
+)
+def test_contradictions_are_one_clear_line(
+    made_release: MadeRelease, capsys: pytest.CaptureFixture[str], options: str, message: str
+) -> None:
+    assert command("score", made_release.prepared, *options.split()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and message in lines[0]
+
+
+# Table 1
+
+
+class WarpedSystem(KnowingSystem):
+    """Says hands some millimetres larger than they are, by its backend."""
+
+    def __init__(self, backend: str, **more: Any) -> None:
+        super().__init__(**more)
+        self.name = backend
+        growth = {"hamer": 1.2, "ensemble": 1.05}.get(backend, 1.1)
+        self.spoil = lambda number, hands: {side: growth * hand for side, hand in hands.items()}
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, WarpedSystem]]]:
+    """Stand-ins for all networks; what was loaded, by placement."""
+    made: list[tuple[str, WarpedSystem]] = []
+
+    def load(mode: str, config: TrackerConfig) -> WarpedSystem:
+        made.append((f"{config.backend} {config.placement}", WarpedSystem(config.backend)))
+        return made[-1][1]
+
+    monkeypatch.setattr(egoexo4d_command, "load_system", load)
+    yield made
+
+
+def table_of(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], dict[str, Any], str]:
+    output = capsys.readouterr()
+    *text, _, line = output.out.splitlines()
+    return text, json.loads(line)["systems"], output.err
+
+
+WEIGHTS = ["--checkpoint", "a", "--mano", "b", "--potter-checkpoint", "c", "--finetuned", "d"]
+
+
+def test_all_systems_run_beside_the_papers_figures(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
+) -> None:
+    arguments = ("score", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path)
+    assert command(*arguments) == 0
+    text, systems, _ = table_of(capsys)
+    assert list(systems) == list(PRESETS) == [line.split()[0] for line in text[2:]]
+    assert all(system["missing"] is None and system["scores"]["hands"] == 15 for system in systems.values())
+    hamer, ensemble = systems["hamer"]["scores"], systems["ensemble"]["scores"]
+    assert hamer["mpjpe_mm"] > ensemble["mpjpe_mm"] > 0
+    (row,) = (line for line in text if line.startswith("hamer "))
+    assert row.split()[-7:] == [
+        "76.95",
+        "10.36",
+        *(f"{hamer[key]:.2f}" for key in ("mpjpe_mm", "pa_mpjpe_mm", "camera_mpjpe_mm")),
+        "15",
+        "0",
+    ]
+    assert systems["hamer-ray"]["paper"] is None and "-" in next(t for t in text if t.startswith("hamer-ray"))
+    assert [name for name, _ in loaded] == [
+        *("potter ray", "hamer weak", "hamer align", "ensemble ray", "ensemble ray"),
+        *("hamer align", "hamer ray", "landmarks ray"),
+    ]
+
+    # A run that was cut short goes on, and files of an earlier run are never overwritten.
+    lines = tmp_path / "egoexo4d_val_hamer-align_challenge.jsonl"
+    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:4]))
+    (tmp_path / "egoexo4d_val_hamer-ray_challenge.jsonl").unlink()
+    assert command(*arguments) == 2
+    assert "there already; go on with --resume" in capsys.readouterr().err
+    loaded.clear()
+    assert command(*arguments, "--resume") == 0
+    assert table_of(capsys)[1] == systems
+    assert [len(system.asked) for _, system in loaded] == [0, 0, 6, 0, 0, 0, 9, 0]
+
+
+def test_systems_without_their_weights_say_so_and_have_no_number(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    loaded: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path))
+    arguments = ("score", made_release.prepared, "--table1", "--hands", tmp_path)
+    assert command(*arguments, "--potter-checkpoint", "c") == 0
+    text, systems, said = table_of(capsys)
+    there = {name for name, system in systems.items() if system["scores"] is not None}
+    assert there == {"potter", "landmarks"}
+    for line in text[2:]:
+        name, shown = line.split()[0], "weights missing: " in line
+        assert shown == (name not in there)
+    assert "lacks hamer.ckpt" in next(line for line in text if line.startswith("hamer-align"))
+    assert "fetch_demo_data.sh" in said and "--finetuned FILE is not given" in systems["hamer-ft"]["missing"]
+    assert not (tmp_path / "egoexo4d_val_hamer_challenge.jsonl").exists()
+
+
+def test_a_system_that_cannot_run_does_not_keep_the_others_from_it(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(mode: str, config: TrackerConfig) -> WarpedSystem:
+        if config.backend == "potter":
+            raise UsageError("c is no checkpoint")
+        return WarpedSystem(config.backend)
+
+    monkeypatch.setattr(egoexo4d_command, "load_system", load)
+    assert command("score", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path) == 1
+    _, systems, _ = table_of(capsys)
+    assert systems["potter"]["missing"] == "cannot run: c is no checkpoint"
+    assert systems["hamer-ft"]["scores"]["hands"] == 15
+
+
+def test_one_system_by_name_runs_and_its_file_bears_it(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    loaded: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = (
+        "--system",
+        "ensemble",
+        "--ensemble",
+        "potter",
+        "hamer=z",
+        "--ensemble-weights",
+        3,
+        1,
+        *WEIGHTS[:6],
+    )
+    assert command("score", made_release.prepared, *options) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["system"] == "ensemble, challenge"
+    header = json.loads((tmp_path / "egoexo4d_val_ensemble_challenge.jsonl").read_text().splitlines()[0])
+    assert "'weight': 3.0" in header["settings"] and "PosixPath('z')" in header["settings"]
+    assert len(loaded[0][1].asked) == 9
