@@ -23,7 +23,7 @@ from tracker.errors import UsageError
 from tracker.joints import FloatArray
 from tracker.research.evaluation.simulate_filters import peers
 from tracker.research.evaluation.simulate_metrics import Figures, figures
-from tracker.research.evaluation.simulate_noise import NETWORKS, NoiseConfig, draw_noise, observe
+from tracker.research.evaluation.simulate_noise import NETWORKS, NoiseConfig, NoiseDraw, draw_noise, observe
 from tracker.research.evaluation.simulate_paths import egodex_paths, place_path, synthetic_paths
 from tracker.research.evaluation.simulate_solvers import (
     BASELINE,
@@ -78,10 +78,10 @@ def simulate(config: SimulationConfig, seed: int) -> tuple[SimulatedTrack, ...]:
 def _simulate_one(config: SimulationConfig, seed: int, index: int) -> SimulatedTrack:
     camera = CAMERAS[config.camera]
     paths = synthetic_paths(seed) if config.truth is None else egodex_paths(config.truth)
-    for_path, for_noise = np.random.default_rng((seed, 0, index)).spawn(2)  # noise never moves the path
+    for_path, _ = _generators(seed, index)
     size = float(np.exp(config.size_sd * for_path.normal()))
     path = place_path(for_path, paths, camera, config.frames, config.range_m, size)
-    noise = draw_noise(for_noise, config.noise, config.frames)
+    noise = noise_of(config, seed, index + 1)
     return SimulatedTrack(
         track_id=index + 1,
         side=path.side,
@@ -91,6 +91,17 @@ def _simulate_one(config: SimulationConfig, seed: int, index: int) -> SimulatedT
         joints_m=path.joints_m,
         estimates=observe(path.joints_m, path.side, size, camera, noise),
     )
+
+
+def noise_of(config: SimulationConfig, seed: int, track_id: int) -> NoiseDraw:
+    """The network's errors on a track, whatever its path."""
+    return draw_noise(_generators(seed, track_id - 1)[1], config.noise, config.frames)
+
+
+def _generators(seed: int, index: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Of a track's path and of its noise, which never moves the path."""
+    for_path, for_noise = np.random.default_rng((seed, 0, index)).spawn(2)
+    return for_path, for_noise
 
 
 def compare(
