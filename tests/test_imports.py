@@ -60,6 +60,7 @@ TOPS = (
     "cli_options",
     "cli_sockets",
     "cli_egoexo4d",
+    "cli_pseudo_labels",
     "cli_web",
     "__main__",
     "research",
@@ -80,6 +81,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cli_cameras": {"tyro"},
     "calibrate_camera": {"numpy", "cv2", "PIL"},
     "cli_egoexo4d": {"tyro"},
+    "cli_pseudo_labels": {"tyro"},
     "progress": {"numpy", "tqdm"},
     "research": {"numpy", "PIL", "av", "tyro", "matplotlib"},
 }
@@ -128,7 +130,7 @@ def may_import(importer: str, imported: str) -> bool:
     if part == "":  # the package's own lazy exports
         return other not in (*TOPS, "progress", "runtime", "weights_store")
     if other == "research":
-        return part in ("cli_tools", "cli_egoexo4d", "research")
+        return part in ("cli_tools", "cli_egoexo4d", "cli_pseudo_labels", "research")
     if part in TOPS:
         return True
     if part == "runtime" and other in ("sources", "sinks"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from tracker.cli_options import TrackingOptions
+from tracker.cli_pseudo_labels import PseudoLabels
 from tracker.cli_running import home_folder, interruptible, say
 from tracker.errors import UsageError, WeightsError
 
@@ -254,6 +255,7 @@ class EgoExo4D:
         | Annotated[Submit, tyro.conf.subcommand(name="submit")]
         | Annotated[Validate, tyro.conf.subcommand(name="validate")]
         | Annotated[Score, tyro.conf.subcommand(name="score")]
+        | Annotated[PseudoLabels, tyro.conf.subcommand(name="pseudo-labels")]
     ]
 
     def run(self) -> int:

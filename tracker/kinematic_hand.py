@@ -15,7 +15,7 @@ batch axes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -293,7 +293,7 @@ def _jacobian_entries() -> tuple[FloatArray, ...]:
 _ROTATION_ENTRIES, _ROTATION_SOURCES, _ROTATION_SIGNS, _ANGLE_ENTRIES = _jacobian_entries()
 
 
-@cache
+@lru_cache(maxsize=16)
 def _jacobian_template(count: int) -> FloatArray:
     """Flat Jacobians (count, 63 * 26) that hold only the wrist's position."""
     template = np.zeros((count, NUM_JOINTS, 3, NUM_PARAMETERS))

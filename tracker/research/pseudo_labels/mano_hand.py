@@ -1,8 +1,8 @@
 """MANO as a body model: its joints in a pose that hands can have, the betas shared by a take.
 
-MANO's rotation vectors have no anatomy. Here each is counted along the finger's own axes: bending toward the palm,
-leading aside and twisting, with the limits of the kinematic hand for the first two and little room for what
-fingers cannot do. No pose prior of MANO's own is needed, which would come under its licence.
+MANO's rotation vectors have no anatomy. Here each is counted along the finger's own axes: bending toward the
+palm, leading aside and twisting, with the limits of the kinematic hand for the first two and little room for
+what fingers cannot do. No pose prior of MANO's own is needed, which would come under its licence.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,8 @@ class ManoHand:
     def rest_joints_m(self) -> FloatArray:
         """(21, 3) of the mean hand, all rotations the identity, in the model's frame."""
         zeros = np.zeros((1, NUM_MANO_JOINTS - 1, 3))
-        return self.rig.posed(np.zeros(NUM_BETAS), np.eye(3)[None], zeros).joints_m[0]
+        rest: FloatArray = self.rig.posed(np.zeros(NUM_BETAS), np.eye(3)[None], zeros).joints_m[0]
+        return rest
 
     @cached_property
     def axes(self) -> FloatArray:
@@ -76,7 +77,7 @@ class ManoHand:
             chain = list(FINGERS.values())[finger]
             twist = self.rest_joints_m[chain[bone + 1]] - self.rest_joints_m[chain[bone]]
             twist = twist / np.linalg.norm(twist)
-            flexion = -wrist @ FLEXION_AXES[finger]  # about +x a finger bends back
+            flexion = -(wrist @ FLEXION_AXES[finger])  # about +x a finger bends back
             flexion -= (flexion @ twist) * twist
             flexion /= np.linalg.norm(flexion)
             axes[row] = flexion, np.cross(flexion, twist), twist

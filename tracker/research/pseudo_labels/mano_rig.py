@@ -1,7 +1,7 @@
 """MANO's 21 joints and their slopes, without the skin between: what a fit to keypoints needs of the model.
 
-Unknown are the wrist's rotation, a rotation vector at each of the 15 finger joints and the betas. With G_k the
-chain's rotation down to joint k, x_k its place and R = exp(v), a change dv turns all beyond it by
+Unknown are the wrist's rotation, a rotation vector at each of the 15 finger joints and the betas. With G_k
+the chain's rotation down to joint k, x_k its place and R = exp(v), a change dv turns all beyond it by
 
     omega = G_parent(k) J(v_k) dv_k,     dx = omega x (x - x_k),
 
@@ -66,7 +66,7 @@ class ManoRig:
 
     @cached_property
     def tip_weights(self) -> FloatArray:
-        """(5, 16)"""
+        """(5, 16) of the tips."""
         return self.model.weights[list(TIP_VERTICES)]
 
     @cached_property
@@ -139,14 +139,14 @@ class PosedRig:
         return chosen.reshape(count, len(FROM_MANO), 3, -1)
 
     def _by_pose_directions(self, turning: FloatArray) -> FloatArray:
-        """(H, 15, 5, 3, 3) what bending each joint does to the tips' rest places: joint, tip, number, axis."""
+        """(H, 15, 5, 3, 3) what bends do to the tips' rest places: joint, tip, number, axis."""
         change = crosses(turning.swapaxes(-1, -2)) @ self.local[:, :, None]
         count = len(change)
         flat = change.reshape(count, _FINGER_JOINTS, 3, 9).transpose(1, 0, 2, 3)
         at_rest = flat.reshape(_FINGER_JOINTS, -1, 9) @ self.rig.tip_pose_m.reshape(_FINGER_JOINTS, 9, -1)
         at_rest = at_rest.reshape(_FINGER_JOINTS, count, 3, _TIPS, 3)
         blended = np.einsum("vj,hjab->hvab", self.rig.tip_weights, self.world)
-        return np.einsum("hvab,khcvb->hkvca", blended, at_rest, optimize=True)
+        return np.asarray(np.einsum("hvab,khcvb->hkvca", blended, at_rest, optimize=True))
 
     def by_betas(self) -> FloatArray:
         """Slopes (H, 21, 3, 10)."""

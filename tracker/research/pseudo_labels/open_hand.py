@@ -1,9 +1,9 @@
 """The open hand as a body model: the kinematic hand of the tracker, its palm and bones shared by a take.
 
-A shape's numbers are what differs from the mean adult: the thumb's CMC (3), the index knuckle (3), how far the
-middle knuckle is (1), the ring knuckle (3), the little finger's across and along (2), then the 15 bones. What is
-missing there are the wrist's own axes: the middle knuckle lies on -z, and the index and little finger's are
-equally high.
+A shape's numbers are what differs from the mean adult: the thumb's CMC (3), the index knuckle (3), how far
+the middle knuckle is (1), the ring knuckle (3), the little finger's across and along (2), then the 15 bones.
+What is missing there are the wrist's own axes: the middle knuckle lies on -z, and the index and little
+finger's are equally high.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a fit of pseudo labels takes and gives: keypoints of one person's take, settings, a body model, the fit.
+"""What a fit of pseudo labels takes and gives: keypoints of a person's take, settings, a body model, the fit.
 
 A body model is a hand with a pose of its own in every frame and a shape that one take shares. All models are
 right hands here: a left hand is fitted as its mirror image (x negated), and mirrored back afterwards.
@@ -59,6 +59,8 @@ class FitSettings:
     less rest pose and mean shape count."""
     tukey: float = 5.0
     """Joints farther off than this many spreads count for nothing."""
+    least_outlier_m: float = 0.015
+    """Joints nearer than this count, however little the others spread: bodies and marks differ by as much."""
     cauchy: float = 4.0
     """While the way to a hand is still long nothing is rejected: Cauchy's weights at this many spreads."""
     seeking_iterations: int = 5
@@ -140,8 +142,6 @@ class TakeFit:
     """(H, 21) distance of the fitted joints from their keypoints; NaN where there was none."""
     inlier_weights: FloatArray
     """(H, 21) Tukey's weights: 0 of an outlier, NaN where there was no keypoint."""
-    pull_rad: FloatArray
-    """(H, A) how far beyond its limit the keypoints would have an angle, signed; zero within."""
     settled: BoolArray
     """(H,)"""
     noise_m: float

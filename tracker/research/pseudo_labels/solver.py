@@ -68,8 +68,6 @@ class _Equations:
     """(B, 21) Tukey's."""
     held: BoolArray
     """(B, P)"""
-    pull_rad: FloatArray
-    """(B, A) how far each held angle would go beyond its limit by itself."""
 
 
 def fit_take(model: HandModel, keypoints: TakeKeypoints, settings: FitSettings | None = None) -> TakeFit:
@@ -124,9 +122,7 @@ def _eliminate_poses(linear: Linearized, equations: _Equations) -> tuple[FloatAr
     """
     assert linear.by_shape is not None
     weighted = linear.by_shape * np.repeat(equations.precision, 3, axis=1)[..., None]
-    off_and_shape = np.concatenate(
-        [equations.off_m.reshape(len(weighted), -1, 1), linear.by_shape], axis=2
-    )
+    off_and_shape = np.concatenate([equations.off_m.reshape(len(weighted), -1, 1), linear.by_shape], axis=2)
     crossed = linear.by_pose.swapaxes(1, 2) @ weighted
     crossed[equations.held] = 0.0
     known = np.concatenate([equations.slope[..., None], crossed], axis=2)
@@ -147,7 +143,7 @@ def _fit_poses(
     pose = (pose[0].copy(), pose[1].copy(), pose[2].copy())
     count = len(hands.points_m)
     joints_m, inlier_weights = np.empty((count, NUM_JOINTS, 3)), np.empty((count, NUM_JOINTS))
-    pull_rad, settled = np.zeros((count, len(model.lower_rad))), np.zeros(count, dtype=bool)
+    settled = np.zeros(count, dtype=bool)
     for batch in hands.batches():
         rows = batch
         for iteration in range(settings.iterations):
@@ -155,7 +151,7 @@ def _fit_poses(
             part = _rows(pose, rows)
             linear = model.linearize(shape, part, with_shape=False)
             equations = _equations(model, settings, linear, part, hands.of(rows), noise_m, seeking=seeking)
-            change = -np.linalg.solve(equations.normal, equations.slope[..., None])
+            change = -np.asarray(np.linalg.solve(equations.normal, equations.slope[..., None]), np.float64)
             moved_m = np.abs(linear.by_pose @ change).max(axis=(1, 2))
             for array, new in zip(pose, _moved(model, settings, part, change[..., 0]), strict=True):
                 array[rows] = new
@@ -166,12 +162,11 @@ def _fit_poses(
         part = _rows(pose, batch)
         linear = model.linearize(shape, part, with_shape=False)
         equations = _equations(model, settings, linear, part, hands.of(batch), noise_m, seeking=False)
-        joints_m[batch], pull_rad[batch] = linear.joints_m, equations.pull_rad
-        inlier_weights[batch] = equations.inlier_weights
+        joints_m[batch], inlier_weights[batch] = linear.joints_m, equations.inlier_weights
     unknown = hands.weights <= 0
     residuals_m = np.where(unknown, np.nan, _lengths(joints_m - hands.points_m))
     inlier_weights[unknown] = np.nan
-    return TakeFit(shape, pose, joints_m, residuals_m, inlier_weights, pull_rad, settled, noise_m)
+    return TakeFit(shape, pose, joints_m, residuals_m, inlier_weights, settled, noise_m)
 
 
 def _equations(
@@ -201,11 +196,10 @@ def _equations(
     held[:, _FIRST_ANGLE:] = ((angles_rad <= model.lower_rad) & (bend > 0)) | (
         (angles_rad >= model.upper_rad) & (bend < 0)
     )
-    pull_rad = np.where(held, -slope / diagonal, 0.0)[:, _FIRST_ANGLE:]
     normal *= ~held[:, :, None] & ~held[:, None, :]
     diagonal += held
     slope[held] = 0.0
-    return _Equations(normal, slope, off_m, precision, inlier_weights, held, pull_rad)
+    return _Equations(normal, slope, off_m, precision, inlier_weights, held)
 
 
 def _inlier_weights(
@@ -219,6 +213,7 @@ def _inlier_weights(
     middle = ((weights > 0).sum(axis=1) - 1) // 2
     median_m = np.take_along_axis(ordered, middle[:, None], axis=1)
     spread_m = np.maximum(median_m * (_ABSORBED / _MEDIAN_LENGTH), noise_m)
+    spread_m = np.maximum(spread_m, settings.least_outlier_m / settings.tukey)
     if seeking:
         return np.asarray(1.0 / (1.0 + (lengths_m / (settings.cauchy * spread_m)) ** 2))
     inside = np.maximum(1.0 - (lengths_m / (settings.tukey * spread_m)) ** 2, 0.0)

@@ -1,0 +1,68 @@
+"""The command ``egoexo4d pseudo-labels``: a body model fitted to 3D keypoints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from tracker.cli_options import load_mano_model, stored_mano
+from tracker.cli_running import home_folder, interruptible, say
+from tracker.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracker.mano_numpy import ManoModel
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Fit a body model to noisy 3D keypoints: parameters to train on, with residuals to drop bad ones by."""
+
+    keypoints: tyro.conf.Positional[Path]
+    """The folder of prepared files, one prepared annotation file (.json), or lines of JSON (.jsonl)."""
+    out: tyro.conf.Positional[Path]
+    """The folder for the labels, one .npz for each take; made if it is not there."""
+    split: Literal["train", "val"] = "train"
+    """Which annotations."""
+    annotations: Literal["manual", "auto"] = "manual"
+    """Marked by people, or found automatically."""
+    model: Literal["mano", "open-hand"] | None = None
+    """MANO where the weights' folder has it and nothing else is said, else the open hand."""
+    mano: Path | None = None
+    """MANO's file, where it is not in the weights' folder."""
+    release: Path | None = None
+    """The downloaded release: joints then count by how many cameras saw them."""
+    resume: bool = False
+    """Keep the takes that are done, with the same keypoints and model."""
+
+    def run(self) -> int:
+        """Fit and write; returns the exit status."""
+        from tracker.research.ground_truth.egoexo4d import annotation_path
+        from tracker.research.ground_truth.egoexo4d_values import Tally
+        from tracker.research.pseudo_labels.command import Labelling, label_takes
+        from tracker.research.pseudo_labels.keypoints import read_keypoints, weighted_by_views
+
+        labelling = Labelling(self._mano())
+        tally, path = Tally(), self.keypoints
+        with interruptible():
+            if path.is_dir():
+                path = annotation_path(path, self.split, self.annotations)
+            takes = read_keypoints(path, tally)
+            if self.release is not None:
+                takes = weighted_by_views(takes, self.release, self.split, self.annotations, tally)
+            for line in tally.lines():
+                say(line)
+            return label_takes(takes, self.out, labelling, resume=self.resume, say=say)
+
+    def _mano(self) -> "ManoModel | None":
+        if self.model == "open-hand":
+            if self.mano is not None:
+                raise UsageError("--mano names a model that --model open-hand leaves out")
+            return None
+        path = self.mano or stored_mano(home_folder())
+        if path is None:
+            if self.model == "mano":
+                raise UsageError("there is no MANO file; `hand-tracker weights status` says where to get it")
+            say("no MANO file is there, so open hands are fitted")
+            return None
+        return load_mano_model(path)
