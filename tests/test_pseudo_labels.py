@@ -1,6 +1,7 @@
 """Pseudo labels: hands fitted to keypoints whose truth is known, whole, noisy, partly missing and wrong."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,6 +240,28 @@ def test_hands_without_keypoints_are_refused(clean: MadeTake) -> None:
         fit_take(OpenHand(), with_joints(clean.keypoints, seen_m))
     with pytest.raises(ValueError, match=r"weights has shape \(40, 20\), want \(40, 21\)"):
         replace(clean.keypoints, weights=np.ones((40, 20)))
+
+
+@pytest.mark.parametrize("clip", ["basic_pick_and_place_0", "insert_remove_3"])
+def test_real_hands_are_hands_of_this_model(shared: Path, clip: str) -> None:
+    """What a headset measured of one wearer fits to a millimetre, bends within the limits, and noise goes."""
+    with np.load(shared / "data" / "gt" / f"egodex_{clip}.npz") as stored:
+        true_m = stored["joints_cam"][::4].astype(np.float64)
+    count = len(true_m)
+    left = np.tile([True, False], count)
+    flat_m = true_m.reshape(-1, 21, 3)
+    there = np.isfinite(flat_m).all(axis=(1, 2))
+    take = TakeKeypoints(
+        clip, np.repeat(np.arange(count), 2)[there], left[there], flat_m[there], np.ones((there.sum(), 21))
+    )
+    labels = labelled(take)
+    assert np.median(labels.rms_m) < 0.0015
+    assert labels.good.all()
+    seen_m = take.joints_m + NOISE_M * np.random.default_rng(1).normal(size=take.joints_m.shape)
+    fitted = labelled(with_joints(take, seen_m))
+    given_m = distances_m(seen_m, take.joints_m).mean()
+    assert distances_m(fitted.joints_m, take.joints_m).mean() < 0.65 * given_m
+    assert fitted.good.mean() > 0.95
 
 
 # Slopes

@@ -127,13 +127,15 @@ class PosedRig:
         parents = self.world[:, list(PARENTS[1:])]
         in_world = np.empty((count, NUM_MANO_JOINTS, 3, 3))
         in_world[:, 0], in_world[:, 1:] = np.eye(3), parents @ turning
-        levers = np.empty((count, NUM_MANO_JOINTS, NUM_MANO_JOINTS + _TIPS, 3))
-        from_joint = self.chain_m[:, None] - self.chain_m[:, :, None]
-        levers[:, :, :NUM_MANO_JOINTS] = from_joint * _CARRIED[..., None]
-        weights = _CARRIED[:, None] * self.rig.tip_weights
-        hanging = np.einsum("kvj,hvja->hkva", weights, self.carried_m)
-        levers[:, :, NUM_MANO_JOINTS:] = hanging - weights.sum(-1)[..., None] * self.chain_m[:, :, None]
-        slopes = np.cross(in_world.swapaxes(-1, -2)[:, :, None], levers[:, :, :, None])
+        hanging = _CARRIED[:, None] * self.rig.tip_weights  # of each tip on each joint and those beyond
+        share = hanging.sum(axis=-1)
+        tip_levers = np.einsum("kvj,hvja->hkva", hanging, self.carried_m, optimize=True)
+        tip_levers -= share[..., None] * self.chain_m[:, :, None]
+        joint_levers = self.chain_m[:, None] - self.chain_m[:, :, None]
+        turns, moves = np.nonzero(np.concatenate([_CARRIED - np.eye(NUM_MANO_JOINTS), share], axis=1))
+        levers = np.concatenate([joint_levers, tip_levers], axis=2)[:, turns, moves]
+        slopes = np.zeros((count, NUM_MANO_JOINTS, NUM_MANO_JOINTS + _TIPS, 3, 3))
+        slopes[:, turns, moves] = (crosses(-levers) @ in_world[:, turns]).swapaxes(-1, -2)
         slopes[:, 1:, NUM_MANO_JOINTS:] += self._by_pose_directions(turning)
         chosen = slopes[:, :, FROM_MANO].transpose(0, 2, 4, 1, 3)
         return chosen.reshape(count, len(FROM_MANO), 3, -1)
