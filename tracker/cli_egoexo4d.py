@@ -198,12 +198,22 @@ class Score:
     """The predictions are relative to the wrist, as in the public evaluator's --offset."""
     table1: bool = False
     """Run every system whose weights are there, and print the paper's Table 1 beside what is measured."""
+    temporal: bool = False
+    """Also smooth the hands through each take, as a live tracker would and in hindsight, and report the
+    gain."""
+    page: Path | None = None
+    """Folder for a page of the best and worst hands with their pictures; made if it is not there."""
+    cases: int = 4
+    """Best and worst hands of the page, of each so many."""
+    overwrite: bool = False
+    """Replace a page in that folder."""
     system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
 
     def run(self) -> int:
         """Score; returns the exit status."""
         from tracker.research.evaluation.egoexo4d_scoring import (
             Answers,
+            Extras,
             score_predictions,
             score_system,
             score_table1,
@@ -213,12 +223,16 @@ class Score:
         self._check()
         annotations = self.annotations or annotation_path(self.prepared, self.split)
         answers = Answers(self.prepared, annotations, self.split, self.release)
+        extras = Extras(self.page, self.cases, self.overwrite, self.temporal)
         with interruptible():
             if self.predictions is not None:
-                return score_predictions(answers, self.predictions, wrist_relative=self.offset, say=say)
+                return score_predictions(
+                    answers, self.predictions, extras, wrist_relative=self.offset, say=say
+                )
             if self.table1:
-                return score_table1(answers, self._table_run, say=say)
-            return score_system(answers, self.system.run_of(self._lines(self.system.name)), say=say)
+                return score_table1(answers, self._table_run, extras, say=say)
+            run = self.system.run_of(self._lines(self.system.name))
+            return score_system(answers, run, extras, say=say)
 
     def _check(self) -> None:
         """Refuse options that do not go together."""
@@ -228,6 +242,12 @@ class Score:
             )
         if self.predictions is not None and (self.table1 or self.system.system is not None):
             raise UsageError("a file of predictions is scored as it is: give no --system and no --table1")
+        if self.temporal and (self.offset or self.table1):
+            raise UsageError(
+                "--temporal smooths places of one system's hands: give no --offset and no --table1 beside it"
+            )
+        if self.cases < 1:
+            raise UsageError(f"--cases is {self.cases}; show one or more")
         if self.table1 and self.system.system is not None:
             raise UsageError("--table1 runs every system: give no --system beside it")
 

@@ -8,8 +8,17 @@ from typing import Any
 
 from tracker.errors import MissingDependencyError, TrackerError, UsageError, WeightsError
 from tracker.joints import FloatArray
+from tracker.research.evaluation.egoexo4d_categories import CategoryScores, scores_by_category
+from tracker.research.evaluation.egoexo4d_categories import to_text as categories_to_text
 from tracker.research.evaluation.egoexo4d_command import Run, Say, run_hands
-from tracker.research.evaluation.egoexo4d_metric import HandKey, ScoredHands, required_hands, scored_hands
+from tracker.research.evaluation.egoexo4d_metric import (
+    ChallengeScores,
+    HandKey,
+    ScoredHands,
+    required_hands,
+    scored_hands,
+)
+from tracker.research.evaluation.egoexo4d_page import page_of, write_page
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
 from tracker.research.evaluation.egoexo4d_run import read_lines
 from tracker.research.evaluation.egoexo4d_submission import read_submission
@@ -20,8 +29,38 @@ from tracker.research.evaluation.egoexo4d_table import (
     table1_to_text,
     to_text,
 )
+from tracker.research.evaluation.egoexo4d_temporal import temporal_scores
 from tracker.research.ground_truth.egoexo4d import PreparedTake, open_takes, with_pictures
 from tracker.research.ground_truth.egoexo4d_values import Tally
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is asked for beside the figures."""
+
+    page: Path | None = None
+    """Folder for the best and worst hands."""
+    cases: int = 4
+    """Of each kind."""
+    overwrite: bool = False
+    """Replace a page that is there."""
+    temporal: bool = False
+    """The gain of smoothing through each take."""
+
+    def check(self) -> None:
+        """Refuse what would be refused after hours of running.
+
+        Raises:
+            UsageError: the page is there already.
+        """
+        if self.page is not None:
+            page_of(self.page, overwrite=self.overwrite)
+
+    def write_page(self, systems: Mapping[str, ScoredHands], takes: Sequence[PreparedTake], say: Say) -> None:
+        """The page, if it is asked for."""
+        if self.page is not None:
+            page = write_page(self.page, systems, takes, count=self.cases, overwrite=self.overwrite)
+            say(f"wrote {page}")
 
 
 @dataclass(frozen=True)
@@ -49,48 +88,66 @@ class Answers:
         return takes
 
 
-def score_predictions(answers: Answers, predictions: Path, *, wrist_relative: bool, say: Say) -> int:
+def score_predictions(
+    answers: Answers, predictions: Path, extras: Extras, *, wrist_relative: bool, say: Say
+) -> int:
     """Score a file of predictions; prints the table and one line of JSON."""
+    extras.check()
     tally = Tally()
     takes = answers.open(tally)
     frames = [frame for take in takes for frame in take.frames]
     lines = predictions.suffix == ".jsonl"
     hands = read_lines(predictions).hands if lines else read_submission(predictions, frames)
     scored = scored_hands(takes, hands, wrist_relative=wrist_relative)
-    _report(str(predictions), answers, takes, scored, hands, tally, say)
+    _report(Scored(str(predictions), takes, scored, hands), answers, extras, tally, say)
     return 0
 
 
-def score_system(answers: Answers, run: Run, *, say: Say) -> int:
+def score_system(answers: Answers, run: Run, extras: Extras, *, say: Say) -> int:
     """Run a system and score it; prints the table and one line of JSON."""
+    extras.check()
     tally = Tally()
     takes = answers.open_with_pictures(tally)
     hands = run_hands(run, takes, tally, say)
     scored = scored_hands(takes, hands, wrist_relative=False, found_only=True)
-    _report(f"{run.name}, {run.mode}", answers, takes, scored, hands, tally, say)
+    _report(Scored(f"{run.name}, {run.mode}", takes, scored, hands), answers, extras, tally, say)
     return 0
 
 
-def _report(
-    name: str,
-    answers: Answers,
-    takes: Sequence[PreparedTake],
-    scored: ScoredHands,
-    hands: Mapping[HandKey, FloatArray],
-    tally: Tally,
-    say: Say,
-) -> None:
-    """Say what was left out, print the table and the JSON."""
-    wanted, missing = _missing(takes, hands)
-    scores = scores_by_take(scored, {take.uid: take.name for take in takes})
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Hands of one system or file beside the answers."""
+
+    name: str
+    takes: Sequence[PreparedTake]
+    scored: ScoredHands
+    hands: Mapping[HandKey, FloatArray]
+
+
+def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say) -> None:
+    """Say what was left out, print the tables and the JSON, write the page."""
+    wanted, missing = _missing(of.takes, of.hands)
+    scores = scores_by_take(of.scored, {take.uid: take.name for take in of.takes})
+    by_category = scores_by_category(of.scored)
     for line in tally.lines():
         say(line)
     if missing:
         say(f"{missing} of {wanted} hands were not found; the figures are of the others")
     print(to_text(scores), end="\n\n")
-    summary: dict[str, Any] = {"system": name, "split": answers.split, "hands_wanted": wanted}
-    summary |= {"hands_missing": missing, "left_out": dict(tally.counts)}
-    print(json.dumps(summary | {"scores": {take: figures.to_json() for take, figures in scores.items()}}))
+    print(categories_to_text(by_category), end="\n\n")
+    summary: dict[str, Any] = {"system": of.name, "split": answers.split, "hands_wanted": wanted}
+    summary |= {"hands_missing": missing, "left_out": dict(tally.counts), "scores": _to_json(scores)}
+    summary["categories"] = _to_json(by_category)
+    if extras.temporal:
+        smoothed = temporal_scores(of.takes, of.hands)
+        print(to_text(smoothed), end="\n\n")
+        summary["temporal"] = _to_json(smoothed)
+    extras.write_page({of.name: of.scored}, of.takes, say)
+    print(json.dumps(summary))
+
+
+def _to_json(scores: Mapping[str, ChallengeScores] | Mapping[str, CategoryScores]) -> dict[str, Any]:
+    return {name: figures.to_json() for name, figures in scores.items()}
 
 
 def _missing(takes: Sequence[PreparedTake], hands: Mapping[HandKey, FloatArray]) -> tuple[int, int]:
@@ -99,18 +156,20 @@ def _missing(takes: Sequence[PreparedTake], hands: Mapping[HandKey, FloatArray])
     return len(wanted), sum(key not in hands for key in wanted)
 
 
-def score_table1(answers: Answers, run_of: Callable[[Preset], Run], *, say: Say) -> int:
+def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extras, *, say: Say) -> int:
     """Run all presets on one annotation file and print the paper's Table 1 beside what was measured.
 
     Args:
         answers: what they are scored against.
         run_of: the run of a preset; raises `WeightsError` or `MissingDependencyError` where its files or
             packages are not there.
+        extras: a page of all systems, if asked for.
         say: told what was left out, and of systems that cannot run.
 
     Returns:
         0, or 1 where a system whose files are there could not be run.
     """
+    extras.check()
     tally = Tally()
     takes = answers.open_with_pictures(tally)
     for line in tally.lines():
@@ -131,6 +190,7 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], *, say: Say)
             failed = True
             rows.append(TableRow(preset, missing=f"cannot run: {error}"))
     print(table1_to_text(rows, answers.split), end="\n\n")
+    extras.write_page({row.preset.name: row.scored for row in rows if row.scored is not None}, takes, say)
     print(json.dumps(table1_to_json(rows, answers.split)))
     return int(failed)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from tracker.research.evaluation.egoexo4d_categories import scores_by_category
 from tracker.research.evaluation.egoexo4d_metric import ChallengeScores, ScoredHands, challenge_scores
 from tracker.research.evaluation.egoexo4d_presets import PAPER, Preset
 
@@ -104,7 +105,12 @@ def table1_to_json(rows: Sequence[TableRow], split: str) -> dict[str, Any]:
                 "missing": row.missing or None,
                 "hands_missing": row.hands_missing,
                 "scores": None if row.scores is None else row.scores.to_json(),
+                "categories": None if row.scored is None else _categories(row.scored),
             }
             for row in rows
         },
     }
+
+
+def _categories(hands: ScoredHands) -> dict[str, Any]:
+    return {name: figures.to_json() for name, figures in scores_by_category(hands).items()}
