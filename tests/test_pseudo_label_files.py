@@ -258,6 +258,17 @@ def test_only_what_is_missing_is_made_again(tmp_path: Path, monkeypatch: pytest.
     assert fitted == ["dead", *(take.take for take in takes)]
 
 
+def test_a_take_is_written_wholly_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(file: Any, **arrays: Any) -> None:
+        file.write(b"PK")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", dying)
+    with pytest.raises(KeyboardInterrupt):
+        label_takes([made_take(2, seed=1).keypoints], tmp_path, Labelling(), resume=False, say=print)
+    assert list(tmp_path.iterdir()) == []
+
+
 def spoiled(path: Path, **changes: Any) -> None:
     with np.load(path) as stored:
         arrays = {name: stored[name] for name in stored.files} | changes

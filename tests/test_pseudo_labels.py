@@ -193,6 +193,7 @@ def test_a_joint_far_off_does_not_drag_the_hand_and_is_named(noisy: MadeTake) ->
     assert named.mean() > 0.95
     assert labels.outliers[rows, spoiled].mean() > 0.95
     assert labels.outliers[others].mean() < 0.01
+    assert labels.good.mean() > 0.95  # the label is what the other joints say
 
 
 def test_a_hand_that_is_none_is_called_bad(noisy: MadeTake) -> None:

@@ -187,13 +187,10 @@ def _parameters(
 ) -> OpenHandParameters | ManoTake:
     places_m, rotations, angles_rad = fit.pose
     if isinstance(model, OpenHand):
-        return OpenHandParameters(
-            hand_shape(fit.shape),
-            places_m * mirrors,
-            mirrors[:, :, None]
-            * rotations
-            * mirrors[:, None],  # M R M: the wrist's own axes are mirrored too
-            angles_rad.reshape(len(places_m), NUM_FINGERS, NUM_ANGLES),
-        )
+        mirrored = (
+            mirrors[:, :, None] * rotations * mirrors[:, None]
+        )  # M R M: the wrist's axes are mirrored too
+        angles_rad = angles_rad.reshape(len(places_m), NUM_FINGERS, NUM_ANGLES)
+        return OpenHandParameters(hand_shape(fit.shape), places_m * mirrors, mirrored, angles_rad)
     hand_pose = rotation_from_vector(model.vectors_rad(angles_rad))
     return ManoTake(fit.shape, rotations, hand_pose, places_m * mirrors)

@@ -23,7 +23,7 @@ from tracker.kinematic_hand import (
 from tracker.mano_numpy import FROM_MANO, NUM_BETAS, NUM_MANO_JOINTS, ManoModel
 from tracker.research.pseudo_labels.mano_rig import ManoRig
 from tracker.research.pseudo_labels.problem import Linearized
-from tracker.research.pseudo_labels.starting import robust_placement
+from tracker.research.pseudo_labels.starting import first_placement
 from tracker.rotations import rotation_between, vector_from_rotation
 
 _DEGREE = np.pi / 180
@@ -133,7 +133,7 @@ class ManoHand:
 
         Places are where the model's own origin goes.
         """
-        places_m, rotations = robust_placement(joints_m, weights, self.rest_joints_m, list(PALM_JOINTS))
+        places_m, rotations = first_placement(joints_m, weights, self.rest_joints_m, list(PALM_JOINTS))
         angles_rad = np.empty((len(joints_m), NUM_MANO_JOINTS - 1, 3))
         known = weights > 0
         for row, (finger, bone) in enumerate(FINGER_AND_BONE):

@@ -23,7 +23,7 @@ from tracker.kinematic_hand import (
     joints_and_jacobian,
 )
 from tracker.research.pseudo_labels.problem import Linearized
-from tracker.research.pseudo_labels.starting import robust_placement
+from tracker.research.pseudo_labels.starting import first_placement
 
 _PALM_ENTRIES = ((0, 1, 2), (3, 4, 5), (None, None, 6), (7, 8, 9), (10, 4, 11))
 """Of the base of each finger: which number of the shape changes its x, y and z."""
@@ -63,7 +63,7 @@ class OpenHand:
         """A pose near joints (H, 21, 3): the palm's place, and the bends of bones that are known."""
         mean, palm = HandShape.mean(), list(PALM_JOINTS)
         at_rest, _ = joints_and_jacobian(*_repeated(mean, 1), *_at_rest(), np.ones(1))
-        places_m, rotations = robust_placement(joints_m, weights, at_rest[0], palm)
+        places_m, rotations = first_placement(joints_m, weights, at_rest[0], palm)
         with np.errstate(invalid="ignore"):
             turned = np.where((weights > 0)[..., None], joints_m, np.nan) - places_m[:, None]
             angles_rad = angles_of(turned @ rotations).reshape(len(joints_m), -1)
