@@ -67,7 +67,10 @@ class FitSettings:
     shape_hands: int = 256
     """Hands that a take's shape is fitted to, spread evenly over the take: more change it by less than
     a tenth of a millimetre."""
-    shape_iterations: int = 12
+    shape_iterations: int = 20
+    """At most; the shape is done when a step would lower the sum of squares by less than `shape_gain`."""
+    shape_gain: float = 0.01
+    """A step of a tenth of the shape's own uncertainty gains as much."""
     iterations: int = 30
     """At most; a hand is done when nothing of it moves by more than `settled_m`."""
     settled_m: float = 2e-5

@@ -111,6 +111,8 @@ def _fit_shape(
         shape = shape + change
         pose = _moved(model, settings, pose, -np.concatenate(answers) @ np.append(1.0, change))
         noise_m = _noise_m(np.concatenate(lengths_m), settings)
+        if -slope @ change < settings.shape_gain:
+            break
     return shape, noise_m
 
 
