@@ -61,6 +61,7 @@ TOPS = (
     "cli_sockets",
     "cli_egoexo4d",
     "cli_pseudo_labels",
+    "cli_finetune",
     "cli_web",
     "__main__",
     "research",
@@ -82,12 +83,14 @@ LIBRARIES: dict[str, set[str]] = {
     "calibrate_camera": {"numpy", "cv2", "PIL"},
     "cli_egoexo4d": {"tyro"},
     "cli_pseudo_labels": {"tyro"},
+    "cli_finetune": {"tyro"},
     "progress": {"numpy", "tqdm"},
-    "research": {"numpy", "PIL", "av", "tyro", "matplotlib"},
+    "research": {"numpy", "PIL", "av", "tyro", "matplotlib", "torch", "lightning_fabric"},
 }
 PACKAGES = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
+    "lightning_fabric": "lightning-fabric",
     "rerun": "rerun-sdk",
     "torch_tensorrt": "torch-tensorrt",
     "yaml": "pyyaml",
@@ -130,7 +133,7 @@ def may_import(importer: str, imported: str) -> bool:
     if part == "":  # the package's own lazy exports
         return other not in (*TOPS, "progress", "runtime", "weights_store")
     if other == "research":
-        return part in ("cli_tools", "cli_egoexo4d", "cli_pseudo_labels", "research")
+        return part in ("cli_tools", "cli_egoexo4d", "cli_finetune", "cli_pseudo_labels", "research")
     if part in TOPS:
         return True
     if part == "runtime" and other in ("sources", "sinks"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from tracker.cli_finetune import Export, Finetune
 from tracker.cli_options import TrackingOptions
 from tracker.cli_pseudo_labels import PseudoLabels
 from tracker.cli_running import home_folder, interruptible, say
@@ -268,7 +269,7 @@ class Score:
 
 @dataclass(frozen=True)
 class EgoExo4D:
-    """EgoExo4D's hand pose challenge: prepare its files, score systems, write and validate submissions."""
+    """EgoExo4D's hand pose challenge: prepare files, score systems, write submissions, fine-tune HaMeR."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Prepare, tyro.conf.subcommand(name="prepare")]
@@ -276,6 +277,8 @@ class EgoExo4D:
         | Annotated[Validate, tyro.conf.subcommand(name="validate")]
         | Annotated[Score, tyro.conf.subcommand(name="score")]
         | Annotated[PseudoLabels, tyro.conf.subcommand(name="pseudo-labels")]
+        | Annotated[Finetune, tyro.conf.subcommand(name="finetune")]
+        | Annotated[Export, tyro.conf.subcommand(name="export")]
     ]
 
     def run(self) -> int:

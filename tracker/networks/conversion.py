@@ -36,18 +36,41 @@ def convert(checkpoint: Path, to: Path, *, mano: ManoModel | None) -> None:
     Raises:
         TrackerError: the checkpoint is not as it should be, or the file cannot be written.
     """
-    state = from_official(read_official(checkpoint))
-    halved = in_float16(state, source=str(checkpoint))
+    write_weights(from_official(read_official(checkpoint)), to, source=checkpoint, mano=mano)
+
+
+def write_weights(
+    state: Mapping[str, Tensor],
+    to: Path,
+    *,
+    source: Path,
+    mano: ManoModel | None,
+    note: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights under our modules' names to our file ``to``, with facts about their origin.
+
+    Args:
+        state: float32.
+        to: see ``convert``.
+        source: the file that they came from.
+        mano: see ``convert``.
+        note: further facts.
+
+    Raises:
+        TrackerError: they are not HaMeR's, or the file cannot be written.
+    """
+    halved = in_float16(state, source=str(source))
     crops = seeded_crops(NUM_CROPS)
     answers = {"float32": answer(state, crops), "float16": answer(halved, crops, round_products=True)}
     facts = {
-        "source_name": checkpoint.name,
-        "source_sha256": sha256(checkpoint),
-        "layers": str(depth_of(state, str(checkpoint))),
+        "source_name": source.name,
+        "source_sha256": sha256(source),
+        "layers": str(depth_of(state, str(source))),
         "torch": torch.__version__,
         "program": program_version(),
         "seeded_crops": str(NUM_CROPS),
         "answers": json.dumps({precision: numbers.tolist() for precision, numbers in answers.items()}),
+        **(note or {}),
     }
     write_converted(to, halved, facts | (joint_error(facts, mano) if mano is not None else {}))
 

@@ -54,6 +54,7 @@ def _open_clip(data: Path, subset: str) -> LabelledClip:
         cameras=cameras,
         read_frames=picture_reader(paths, cameras),
         frame_rate_hz=None,
+        pictures=tuple(paths),
         sizes_are_true=True,
         first_person=False,
     )

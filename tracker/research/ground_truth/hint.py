@@ -71,6 +71,7 @@ def open_subset(folder: Path) -> MarkedHands:
         cameras=cameras,
         read_frames=picture_reader(pictures, cameras),
         frame_rate_hz=None,
+        pictures=tuple(pictures),
         complete=False,  # one hand of each picture is marked
     )
     return MarkedHands(clip, hidden)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +77,8 @@ class LabelledClip:
     """Seen by whoever the hands belong to."""
     lateness_frames: float | None = 0.0
     """By how many frames the answers, as stored here, trail the pictures; None if that is not known."""
+    pictures: tuple[Path, ...] = ()
+    """The files of the T pictures, upright, where each has its own, so that they can be read in any order."""
 
     def __post_init__(self) -> None:
         frames = len(self.cameras)

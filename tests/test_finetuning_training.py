@@ -1,0 +1,297 @@
+"""Fine-tuning at work: a tiny network learns, stops and goes on, and full-size weights come back."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
+
+import torch
+from lightning_fabric import Fabric
+from tiny_hamer import eight_hands, tiny_hamer
+from torch.utils.data import DataLoader, default_collate
+
+from tracker.cli_finetune import Export, Finetune
+from tracker.errors import UsageError
+from tracker.networks.hamer import load_hamer, network_of, seeded_crops
+from tracker.research.finetuning import checkpoints
+from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation
+from tracker.research.finetuning.curves import read_log
+from tracker.research.finetuning.dataset import Draw, Draws, HandPictures, Sample
+from tracker.research.finetuning.options import LossWeights, TrainingOptions
+from tracker.research.finetuning.training import Learner, TrainingError, train
+from tracker.research.finetuning.training_hands import TrainingHand
+
+if TYPE_CHECKING:
+    from egoexo4d_release import MadeRelease
+    from official_files import OfficialFiles
+
+PLAIN = TrainingOptions(
+    batch=8, precision="32-true", learning_rate=2e-3, warmup_steps=10, augmentation=UNCHANGED
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order, whatever else the machine does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def hands(made_release: "MadeRelease") -> list[TrainingHand]:
+    return eight_hands(made_release)
+
+
+@pytest.fixture(scope="module")
+def all_eight(hands: list[TrainingHand]) -> Sample:
+    pictures = HandPictures(hands, augmentation=UNCHANGED, seed=0)
+    batch: Sample = default_collate([pictures[Draw(0, index)] for index in range(8)])
+    return batch
+
+
+def learner_of(options: TrainingOptions, **size: int) -> Learner:
+    fabric = Fabric(accelerator="cpu", devices=1, precision=options.precision)
+    return Learner(fabric, tiny_hamer(**size), options)
+
+
+def config_of(options: TrainingOptions) -> dict[str, Any]:
+    return checkpoints.configuration(options, data="these hands", devices=1, layers=2)
+
+
+def weights_of(learner: Learner) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in learner.hamer.network.state_dict().items()}
+
+
+def nothing(figures: dict[str, float]) -> None:
+    pass
+
+
+def test_eight_rendered_hands_are_learnt_to_two_pixels(all_eight: Sample) -> None:
+    learner = learner_of(PLAIN, depth=1)
+    off_px: list[float] = []
+    for rate, steps in ((5e-3, 150), (1.5e-3, 80), (3e-4, 40)):  # a smaller rate lets it settle
+        learner = Learner(learner.fabric, learner.hamer, replace(PLAIN, learning_rate=rate))
+        train(learner, repeat(all_eight), steps, lambda figures: off_px.append(figures["reprojection_px"]))
+    assert all_eight.readable.all() and all_eight.targets.seen.sum() > 150
+    assert off_px[0] > 10 and max(off_px[-5:]) < 2
+
+
+# Going on.
+
+CHANGING = replace(PLAIN, batch=3, accumulate=2, augmentation=Augmentation(), learning_rate=1e-3)
+
+
+def losses_of(learner: Learner, hands: list[TrainingHand], steps: int) -> list[float]:
+    options, seen = learner.options, []
+    pictures = HandPictures(hands, augmentation=options.augmentation, seed=options.seed)
+    draws = Draws(len(hands), options.batch, seed=0, first=learner.step * options.accumulate)
+    loader = DataLoader(pictures, batch_sampler=draws)
+    train(learner, iter(loader), steps, lambda figures: seen.append(figures["loss"]))
+    return seen
+
+
+def test_training_that_was_stopped_equals_training_that_was_not(
+    hands: list[TrainingHand], tmp_path: Path
+) -> None:
+    whole = losses_of(learner_of(CHANGING), hands, 5)
+    first = learner_of(CHANGING)
+    begun = losses_of(first, hands, 2)
+    checkpoints.save(tmp_path / "checkpoint.pt", first, config_of(CHANGING))
+    again = learner_of(CHANGING, seed=9)  # whatever it began with is replaced
+    checkpoints.resume(tmp_path / "checkpoint.pt", again, config_of(CHANGING))
+    assert again.step == 2
+    assert [*begun, *losses_of(again, hands, 5)] == pytest.approx(whole, rel=1e-6)
+    assert len(set(whole)) == 5
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    learner, path = learner_of(PLAIN), tmp_path / "checkpoint.pt"
+    checkpoints.save(path, learner, config_of(PLAIN))
+    other = replace(PLAIN, batch=4, losses=LossWeights(keypoints_3d=0.05))
+    with pytest.raises(UsageError) as refused:
+        checkpoints.resume(path, learner, config_of(other))
+    assert "batch was 8, is 4; losses.keypoints_3d was 0.0, is 0.05" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, path = learner_of(PLAIN), tmp_path / "checkpoint.pt"
+    checkpoints.save(path, learner, config_of(PLAIN))
+    whole = path.read_bytes()
+
+    def killed(state: object, part: Path) -> None:
+        part.write_bytes(whole[:1000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(path, learner, config_of(PLAIN))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    checkpoints.resume(path, learner, config_of(PLAIN))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no checkpoint at all"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="damaged, or no checkpoint"):
+        checkpoints.read(path)
+    with pytest.raises(UsageError, match="cannot read"):
+        checkpoints.read(tmp_path / "none.pt")
+
+
+def test_a_file_of_other_tensors_is_no_checkpoint(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "other.pt")
+    with pytest.raises(UsageError, match="no checkpoint of the finetune command"):
+        checkpoints.read(tmp_path / "other.pt")
+
+
+# What is trained, and how.
+
+
+@pytest.mark.parametrize(
+    ("backbone", "still"),
+    [
+        ("frozen", ("backbone.",)),
+        ("last", ("backbone.blocks.0.", "backbone.patch.", "backbone.pos")),
+        ("all", ()),
+    ],
+)
+def test_what_is_frozen_stays_and_the_rest_moves(
+    all_eight: Sample, backbone: str, still: tuple[str, ...]
+) -> None:
+    learner = learner_of(replace(PLAIN, backbone=backbone, last_layers=1))  # type: ignore[arg-type]
+    before = weights_of(learner)
+    train(learner, repeat(all_eight), 2, nothing)
+    after = weights_of(learner)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {name for name in before if not (still and name.startswith(still))}
+
+
+def test_as_many_last_layers_as_there_are() -> None:
+    with pytest.raises(UsageError, match="the backbone has 2"):
+        learner_of(replace(PLAIN, backbone="last", last_layers=3))
+
+
+def test_two_batches_of_four_equal_one_of_eight(all_eight: Sample) -> None:
+    halves = [parted(all_eight, slice(0, 4)), parted(all_eight, slice(4, 8))]
+    options = replace(PLAIN, warmup_steps=0)
+    whole, summed = learner_of(options), learner_of(replace(options, batch=4, accumulate=2))
+    (loss,) = (whole.train_step([all_eight])["loss"],)
+    assert summed.train_step(halves)["loss"] == pytest.approx(loss, rel=1e-6)
+    for name, value in weights_of(whole).items():
+        # Adam divides by the slope's own size, so where a slope is all but zero its rounding shows.
+        torch.testing.assert_close(weights_of(summed)[name], value, rtol=1e-4, atol=2e-5)
+
+
+def parted(batch: Any, rows: slice) -> Any:
+    parts = (part[rows] if isinstance(part, torch.Tensor) else parted(part, rows) for part in batch)
+    return type(batch)(*parts)
+
+
+def test_an_infinite_loss_stops_before_it_reaches_the_weights(all_eight: Sample) -> None:
+    learner = learner_of(PLAIN)
+    before = weights_of(learner)
+    spoiled = all_eight._replace(crops=all_eight.crops * float("nan"))
+    with pytest.raises(TrainingError, match="at step 1; lower --learning-rate"):
+        learner.train_step([spoiled])
+    assert all(torch.equal(before[name], value) for name, value in weights_of(learner).items())
+
+
+def test_mixed_precision_keeps_the_last_map_exact(all_eight: Sample) -> None:
+    exact, mixed = learner_of(PLAIN), learner_of(replace(PLAIN, precision="bf16-mixed"))
+    numbers = mixed.network(all_eight.crops)
+    assert numbers.dtype == torch.float32
+    assert not torch.equal(numbers, numbers.bfloat16().float())
+    torch.testing.assert_close(numbers, exact.network(all_eight.crops), rtol=0.02, atol=0.02)
+    train(mixed, repeat(all_eight), 1, nothing)
+    assert {value.dtype for value in weights_of(mixed).values()} == {torch.float32}
+
+
+# The commands, with weights of the real width, two layers deep.
+
+
+@pytest.fixture(scope="module")
+def training_set(made_release: "MadeRelease", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prepared = tmp_path_factory.mktemp("prepared")
+    path = prepared / "annotation" / "manual" / "ego_pose_gt_anno_train_public.json"
+    path.parent.mkdir(parents=True)
+    shutil.copy(made_release.annotations, path)
+    shutil.copytree(made_release.prepared / "image/undistorted/val", prepared / "image/undistorted/train")
+    return prepared
+
+
+def test_a_release_becomes_weights_that_the_backend_loads(
+    training_set: Path, hamer_files: "OfficialFiles", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next(training_set.rglob("000005.jpg")).write_bytes(b"no picture")
+    options = TrainingOptions(batch=2, precision="32-true", backbone="frozen", learning_rate=1e-3)
+    command = Finetune(
+        training_set,
+        tmp_path / "run",
+        steps=1,
+        checkpoint=hamer_files.checkpoint,
+        mano=hamer_files.mano,
+        workers=0,
+        training=options,
+    )
+    assert command.run() == 0
+    with pytest.raises(UsageError, match="--resume goes on with it"):
+        command.run()
+    assert replace(command, steps=7, resume=True).run() == 0
+    said = capsys.readouterr().err
+    assert "going on after step 1" in said and "M weights are trained" in said
+    assert "a picture could not be read" in said and "000005.jpg" in said
+    entries = read_log(tmp_path / "run" / "log.jsonl")
+    assert [entry["step"] for entry in entries] == list(range(1, 8))
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 5000
+    weights = tmp_path / "tuned.safetensors"
+    assert Export(tmp_path / "run", weights, mano=hamer_files.mano).run() == 0
+    _check_weights(weights, tmp_path / "run" / "checkpoint.pt", hamer_files)
+
+
+def _check_weights(weights: Path, checkpoint: Path, files: "OfficialFiles") -> None:
+    crops = seeded_crops(1)
+    state = checkpoints.read(checkpoint)["network"]
+    trained = network_of(state, source="trained", dtype=torch.float32)
+    with torch.inference_mode():
+        wanted = trained(crops)
+        read = load_hamer(weights, files.mano).network(crops)
+        before = load_hamer(files.checkpoint, files.mano).network(crops)
+    torch.testing.assert_close(read, wanted, rtol=0, atol=5e-3)  # matrices are kept in float16
+    assert (read - before).abs().max() > 10 * (read - wanted).abs().max()
+
+
+def test_nothing_to_train_on_is_said(
+    training_set: Path, hamer_files: "OfficialFiles", tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.json"
+    annotations = json.loads(next(training_set.rglob("*.json")).read_text())
+    for frames in annotations.values():
+        for frame in frames.values():
+            for side in ("left", "right"):
+                frame[f"{side}_hand_2d"] = []
+    path.write_text(json.dumps(annotations))
+    command = Finetune(
+        training_set,
+        tmp_path / "run",
+        checkpoint=hamer_files.checkpoint,
+        mano=hamer_files.mano,
+        annotations=path,
+    )
+    with pytest.raises(UsageError, match="no hand to train on; hands with fewer than 5 marked joints: "):
+        command.run()
+    with pytest.raises(UsageError, match="1 or more"):
+        replace(command, steps=0).run()

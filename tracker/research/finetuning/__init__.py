@@ -1,0 +1,1 @@
+"""Fine-tuning HaMeR: hands with marks in their pictures in, weights that the backend loads out."""

@@ -1,0 +1,92 @@
+"""How training went: a line of JSON a step, and a picture of the curves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.errors import UsageError
+from tracker.joints import FloatArray
+from tracker.whole_file import whole_file
+
+SMOOTHED_OVER = 50
+"""Steps that the smooth curve averages."""
+
+
+class TrainingLog:
+    """A file of JSON lines, one a step, which a run that goes on continues."""
+
+    def __init__(self, path: Path, *, steps_done: int) -> None:
+        """Open the file; lines of steps after the last checkpoint, which are done again, are taken out."""
+        self._path = path
+        before = [line for line in read_log(path) if line["step"] <= steps_done] if path.exists() else []
+        try:
+            with whole_file(path) as part:
+                part.write_text("".join(json.dumps(line) + "\n" for line in before), encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def write(self, figures: Mapping[str, float]) -> None:
+        """Add a step."""
+        self._file.write(json.dumps({name: round(value, 7) for name, value in figures.items()}) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log, in order; a last one that was cut short is left out.
+
+    Raises:
+        UsageError: it cannot be read, or is something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    if not all(isinstance(entry, dict) and "step" in entry for entry in entries):
+        raise UsageError(f"{path} is no log of the finetune command")
+    return entries
+
+
+def draw_curves(entries: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Write a PNG: the loss, its terms, the reprojection error and the learning rate over the steps.
+
+    Raises:
+        ImportError: matplotlib (extra ``research``) is not installed.
+        UsageError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    names = [name for name in entries[-1] if name not in ("step", "seconds")] if entries else []
+    if not names:
+        return
+    steps = np.array([entry["step"] for entry in entries])
+    figure = Figure(figsize=(9, 2.2 * len(names)), layout="constrained")
+    for axes, name in zip(
+        figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0], names, strict=True
+    ):
+        values = np.array([entry.get(name, np.nan) for entry in entries], dtype=np.float64)
+        axes.plot(steps, values, color="tab:blue", alpha=0.35, linewidth=0.8)
+        axes.plot(steps, smoothed(values), color="tab:blue", linewidth=1.6)
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+    axes.set_xlabel(f"step (the strong line is the mean of the last {SMOOTHED_OVER})")
+    try:
+        with whole_file(path) as part:
+            figure.savefig(part, format="png", dpi=80)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def smoothed(values: FloatArray) -> FloatArray:
+    """The mean (N,) of each value and those before it, `SMOOTHED_OVER` in all where there are as many."""
+    sums = np.cumsum(np.concatenate([[0.0], np.nan_to_num(values)]))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - SMOOTHED_OVER, 0)
+    return np.asarray((sums[ends] - sums[starts]) / (ends - starts))

@@ -1,0 +1,38 @@
+"""Weights for the backend out of a training checkpoint: our own file, as ``weights import`` makes it.
+
+Not the official layout: our network keeps the product of two official maps where one token looks at itself,
+and once trained that product has no such two maps any more. ``--checkpoint`` takes either layout.
+"""
+
+from pathlib import Path
+
+from tracker.errors import UsageError
+from tracker.mano_numpy import ManoModel
+from tracker.networks.conversion import write_weights
+from tracker.research.finetuning.checkpoints import read
+from tracker.whole_file import whole_file
+
+
+def export(checkpoint: Path, to: Path, *, mano: ManoModel | None) -> int:
+    """Write the weights that a training checkpoint holds to ``to``; returns how many steps it has seen.
+
+    Args:
+        checkpoint: written by ``finetune``.
+        to: replaced if it is there.
+        mano: with it, what float16 costs is measured.
+
+    Raises:
+        TrackerError: the checkpoint cannot be used, or the file not be written.
+    """
+    state = read(checkpoint)
+    try:
+        with whole_file(to) as part:
+            write_weights(state["network"], part, source=checkpoint, mano=mano, note=note_of(state))
+    except OSError as error:
+        raise UsageError(f"cannot write {to}: {error.strerror or error}") from error
+    return int(state["step"])
+
+
+def note_of(state: dict[str, object]) -> dict[str, str]:
+    """What the file says of the training."""
+    return {"finetuned_steps": str(state["step"]), "finetuned_with": repr(state["configuration"])}
