@@ -201,6 +201,23 @@ def test_pairs_come_before_nearness() -> None:
     assert match(Truth(labelled_clip(joints_m)), between).column.tolist() == [[0, 1]]
 
 
+def test_a_hand_not_annotated_in_a_frame_is_false_only_where_answers_are_complete_by_side() -> None:
+    """Neither far from the annotated hand nor near it; a second one of its side is false all the same."""
+    joints_m = moving_hands(30)
+    predictions = exact(joints_m)
+    lacking_m = joints_m.copy()
+    lacking_m[10:20, 1] = np.nan
+    beside = exact(np.stack([joints_m[:, 0], joints_m[:, 0] + [0.08, 0.0, 0.0]], axis=1))
+    doubled = replace(beside, side=np.zeros_like(beside.side))
+    for by_side, right, near, left in ((True, 10, 10, 10), (False, 0, 0, 10)):
+        clip = replace(labelled_clip(lacking_m, complete=False), complete_by_side=by_side)
+        counts = []
+        for found in (predictions, beside, doubled):
+            false = false_hands(Truth(clip), found, match(Truth(clip), found))
+            counts.append(int(false.any[10:20].sum()))
+        assert counts == [right, near, left]
+
+
 def test_a_hand_cut_by_the_edge_is_neither_missed_nor_false() -> None:
     joints_m = moving_hands(4)
     joints_m[:, 0, :, 0] -= 0.32

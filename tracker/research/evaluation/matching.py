@@ -34,7 +34,7 @@ class Truth:
         self.name, self.cameras = clip.name, clip.cameras
         self.joints_in_camera_m, self.joints_px = aligned.joints_in_camera_m, aligned.joints_px
         self.frame_rate_hz = clip.frame_rate_hz
-        self.complete = clip.complete
+        self.complete, self.complete_by_side = clip.complete, clip.complete_by_side
         at = np.arange(len(clip)) + lateness_frames
         self.scored: BoolArray = (at >= 0) & (at <= len(clip) - 1)
         fingers = np.isfinite(self.joints_px[:, :, FINGER_JOINTS]).all(axis=-1)
@@ -160,10 +160,13 @@ def false_hands(truth: Truth, predictions: Predictions, matches: Matches) -> Fal
         _centroid_px(predictions.joints_px)[:, None] - _centroid_px(truth.joints_px)[:, :, None], axis=-1
     )
     near = ((gap_px < truth.box_px[..., None]) & truth.in_view[..., None]).any(axis=1)
-    ignored = _on_a_hand_cut_off(truth, predictions) | _of_a_side_not_annotated(truth, predictions)
+    unknown = _of_a_side_not_annotated(truth, predictions)
+    ignored = _on_a_hand_cut_off(truth, predictions) | unknown
+    # Hands come close to each other: where one is not annotated, what is near the other may be it.
+    may_be_there = unknown & (not truth.complete_by_side)
     return FalseHands(
         duplicate=unused & on_hand,
-        near=unused & near & ~on_hand,
+        near=unused & near & ~on_hand & ~may_be_there,
         far=unused & ~near & ~on_hand & ~ignored,
     )
 
@@ -188,8 +191,13 @@ def _on_a_hand_cut_off(truth: Truth, predictions: Predictions) -> BoolArray:
 
 
 def _of_a_side_not_annotated(truth: Truth, predictions: Predictions) -> BoolArray:
-    """(T, N) predictions of a side that a clip with incomplete answers never annotates."""
+    """(T, N) predictions of a side that a clip with incomplete answers never annotates, or not in this frame.
+
+    The latter where answers are not complete by side either.
+    """
     if truth.complete:
         return np.zeros(predictions.side.shape, dtype=bool)
-    annotated_sides = np.asarray(truth.annotated.any(axis=0))
-    return ~annotated_sides[np.maximum(predictions.side, 0)]
+    annotated = truth.annotated
+    if truth.complete_by_side:
+        annotated = np.broadcast_to(annotated.any(axis=0), annotated.shape)
+    return ~np.take_along_axis(annotated, np.maximum(predictions.side, 0), axis=1)

@@ -164,6 +164,7 @@ def labelled_clip(take: PreparedTake) -> LabelledClip:
         read_frames=partial(_upright_frames, take),
         frame_rate_hz=ANNOTATED_RATE_HZ,
         complete=False,  # hands with too few valid joints are not annotated
+        complete_by_side=False,
     )
 
 

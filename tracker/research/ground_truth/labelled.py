@@ -71,6 +71,8 @@ class LabelledClip:
     """None for pictures that have nothing to do with each other: each is tracked alone."""
     complete: bool = True
     """Every hand in the pictures is annotated, so that any other hand found is a false one."""
+    complete_by_side: bool = True
+    """Where not ``complete``: a side that is annotated anywhere is so wherever it is in the picture."""
     sizes_are_true: bool = False
     """The answers are exact enough in metres that a hand's size can be taken from them."""
     first_person: bool = True
