@@ -1,5 +1,6 @@
 """Pseudo labels as files: keypoints read from annotations and lines, labels written and kept; the command."""
 
+import errno
 import json
 import re
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from labelled_takes import MadeTake, distances_m, made_take
 from standin_mano import mano_arrays
 
 from tracker.cli import main
-from tracker.errors import UsageError
+from tracker.errors import SinkFailedError, UsageError
 from tracker.joints import Side
 from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.pseudo_labels import command
@@ -115,6 +116,7 @@ def test_lines_are_read_with_unknown_joints_and_weights(tmp_path: Path) -> None:
         ("[1, 2]", "no object"),
         ({"take": "../elsewhere"}, "want letters"),
         ({"take": 7}, "take is 7"),
+        ({"take": "x" * 101}, "want letters"),
         ({"frame": 1.5}, "want a whole number"),
         ({"frame": True}, "want a whole number"),
         ({"side": "up"}, "want left or right"),
@@ -263,10 +265,26 @@ def test_a_take_is_written_wholly_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         file.write(b"PK")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, "savez_compressed", dying)
-    with pytest.raises(KeyboardInterrupt):
-        label_takes([made_take(2, seed=1).keypoints], tmp_path, Labelling(), resume=False, say=print)
-    assert list(tmp_path.iterdir()) == []
+    def full(file: Any, **arrays: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    takes = [made_take(2, seed=1).keypoints]
+    for write, error in ((dying, KeyboardInterrupt), (full, SinkFailedError)):
+        monkeypatch.setattr(np, "savez_compressed", write)
+        with pytest.raises(error):
+            label_takes(takes, tmp_path, Labelling(), resume=False, say=print)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_take_that_cannot_name_a_file_is_left_out(annotations: Path) -> None:
+    frames = json.loads(annotations.read_text())
+    frames["../else"] = frames.pop(FIRST.uid)
+    for frame in frames["../else"].values():
+        frame["metadata"]["take_uid"] = "../else"
+    annotations.write_text(json.dumps(frames))
+    tally = Tally()
+    assert [take.take for take in read_keypoints(annotations, tally)] == [SECOND.uid]
+    assert sum(tally.counts.values()) == len(frames["../else"])
 
 
 def spoiled(path: Path, **changes: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import UsageError
+from tracker.errors import SinkFailedError, UsageError
 from tracker.hand_shape import HandShape
 from tracker.research.ground_truth.files import read_arrays
 from tracker.research.pseudo_labels.labels import REASONS, ManoTake, OpenHandParameters, TakeLabels
@@ -34,6 +34,9 @@ def write_labels(path: Path, labels: TakeLabels, made_from: str) -> None:
         path: the file.
         labels: what it gets.
         made_from: names keypoints, model and settings: another run can tell whether it would do the same.
+
+    Raises:
+        SinkFailedError: the disk is full, say.
     """
     parameters = labels.parameters
     model = MANO if isinstance(parameters, ManoTake) else OPEN_HAND
@@ -50,8 +53,11 @@ def write_labels(path: Path, labels: TakeLabels, made_from: str) -> None:
     arrays |= {name: getattr(labels, name) for name in _ROWS}
     arrays |= {name: getattr(parameters, name) for name in _POSES[model]}
     arrays |= {name: getattr(shape, name) for name in _SHAPES[model]}
-    with whole_file(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    try:
+        with whole_file(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+    except OSError as error:
+        raise SinkFailedError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def made_from(path: Path) -> str:

@@ -27,7 +27,8 @@ LEAST_TO_FIT = 6
 FARTHEST_M = 1e4
 MOST_VIEWS = 12
 """More cameras than this make a joint no surer."""
-_TAKE = re.compile(r"[\w][\w.-]*")
+_TAKE = re.compile(r"\w[\w.-]{0,99}")
+"""What may name a file."""
 
 Hand = tuple[int, Side, FloatArray, FloatArray]
 """Frame, side, joints (21, 3) and weights (21,)."""
@@ -48,6 +49,9 @@ def read_keypoints(path: Path, tally: Tally) -> list[TakeKeypoints]:
     else:
         takes = {}
         for frame in read_annotations(path):
+            if not _TAKE.fullmatch(frame.take_uid):
+                tally.add("frames of takes whose uid cannot name a file left out", frame.where)
+                continue
             takes.setdefault(frame.take_uid, []).extend(_annotated(frame))
     found = [keypoints for take, hands in takes.items() if (keypoints := _gathered(take, hands, tally))]
     if not found:
