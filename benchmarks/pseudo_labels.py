@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python benchmarks/pseudo_labels.py [--hands N] [--takes N] [--mano MANO_RIGHT.pkl]
 
-Both hands of people of made bones, in any place, turn and pose within the middle four fifths of the limits, each
-keypoint off by 5 mm an axis. Timed is all from keypoints to judged labels; the best of its runs tells least
-of what else the machine does, the median is the figure. Results are in RESULTS.md.
+Both hands of people of made bones, in any place, turn and pose within the middle four fifths of the limits,
+each keypoint off by 5 mm an axis. Timed is all from keypoints to judged labels; the best of its runs tells
+least of what else the machine does, the median is the figure. Results are in RESULTS.md.
 """
 
 from collections.abc import Sequence
