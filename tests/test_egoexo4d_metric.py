@@ -156,6 +156,7 @@ def rows(true_m: FloatArray, predicted_m: FloatArray, frames: list[int], **chang
         "box_px": np.tile([100.0, 100.0, 200.0, 150.0], (count, 1)),
         "cameras": (CAMERA,) * count,
         "wrist_relative": False,
+        "lenses": (None,) * count,
     }
     return ScoredHands(**(values | changes))
 

@@ -37,12 +37,12 @@ from tracker.research.evaluation.egoexo4d_temporal import (
     stretches,
     temporal_scores,
 )
-from tracker.research.ground_truth.egoexo4d import PreparedTake
+from tracker.research.ground_truth.egoexo4d import PreparedTake, open_takes
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, AnnotatedHand, Tally
 from tracker.rotations import rotation_from_vector
 
 SIZES = np.array([[512.0, 512.0]])
-INSIDE = np.full((1, 21, 2), 200.0)
+INSIDE, SHOWN = np.full((1, 21, 2), 200.0), np.zeros((1, 21), bool)
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,16 @@ INSIDE = np.full((1, 21, 2), 200.0)
     ],
 )
 def test_truncated_by_the_box(box: tuple[float, ...], cut: bool) -> None:
-    assert truncated(np.array([box], dtype=float), INSIDE, SIZES).tolist() == [cut]
+    assert truncated(np.array([box], dtype=float), INSIDE, SIZES, SHOWN).tolist() == [cut]
 
 
 def test_truncated_by_a_joint_outside_the_picture_but_not_by_one_that_is_unknown() -> None:
     box, outside, unknown = np.array([[100.0, 100, 200, 200]]), INSIDE.copy(), INSIDE.copy()
     outside[0, 0] = (512.0, 200.0)
     unknown[0, 0] = np.nan
-    assert truncated(box, outside, SIZES).all() and not truncated(box, unknown, SIZES).any()
+    assert truncated(box, outside, SIZES, SHOWN).all()
+    assert not truncated(box, unknown, SIZES, SHOWN).any()
+    assert truncated(box, INSIDE, SIZES, np.arange(21)[None] == 20).all()
 
 
 def test_occluded_are_hands_with_few_valid_joints_that_the_picture_does_not_cut() -> None:
@@ -117,15 +119,33 @@ def test_categories_of_the_made_hands_and_their_figures(made_release: MadeReleas
     found = categories(hands)
     named = {name: [hands.keys[row][1:] for row in np.flatnonzero(rows)] for name, rows in found.items()}
     assert named["wrist ambiguity"] == [(2, Side.RIGHT), (2, Side.LEFT)]
+    assert named["truncated"] == [(10, Side.RIGHT)]  # its wrist is where the lens shows nothing
+    assert not categories(replace(hands, lenses=(None,) * 15))["truncated"].any()
     assert named["occluded"] == [(11, Side.RIGHT)]  # the file lacks nine of its joints
     assert sum(rows.any() for rows in np.array(list(found.values())).T) == 15
     assert not (found[NONE] & found["wrist ambiguity"]).any()
     figures = scores_by_category(hands)
     assert figures["wrist ambiguity"].hands == 2 and figures["wrist ambiguity"].mpjpe_mm > 30
-    assert figures["wrist ambiguity"].pa_mpjpe_mm < 1 and figures["truncated"].to_json()["mpjpe_mm"] is None
+    assert (
+        figures["wrist ambiguity"].pa_mpjpe_mm < 1 and figures["off-centre box"].to_json()["mpjpe_mm"] is None
+    )
+    assert figures["truncated"].hands == 1
     assert figures[NONE].share == pytest.approx(found[NONE].mean())
     relative = replace(hands, wrist_relative=True)
     assert np.isnan(scores_by_category(relative)["wrist ambiguity"].camera_mpjpe_mm)
+
+
+def test_a_damaged_calibration_is_named_and_only_the_lens_is_unknown(
+    made_release: MadeRelease, tmp_path: Path
+) -> None:
+    (tmp_path / "aria_calib_json").mkdir()
+    (tmp_path / "aria_calib_json" / f"{FIRST.name}.json").write_text("{}")
+    tally = Tally()
+    takes = open_takes(tmp_path, made_release.annotations, "val", tally=tally)
+    assert [take.lens for take in takes] == [None, None] and tally.counts == {
+        "calibrations that cannot be read": 1
+    }
+    assert takes_of(made_release)[0].only([0]).lens == takes_of(made_release)[0].lens is not None
 
 
 # The page

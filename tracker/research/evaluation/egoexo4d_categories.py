@@ -1,8 +1,8 @@
 """Why a hand is hard: the paper's failure categories, as far as annotation and answer tell them.
 
 Each is a function of arrays over N hands; a hand may be in several. What prepared files do not say is not
-told: from how many cameras a joint was seen, and where inside the picture Aria's lens ends, so that a hand
-cut off there counts as occluded.
+told: from how many cameras a joint was seen. Where Aria's lens ends inside the picture is known where its
+calibration is there; without it a hand that is cut off there is not told from one that is occluded.
 """
 
 from collections.abc import Mapping
@@ -28,14 +28,17 @@ GOOD_PA_MM = 15.0
 NONE = "none of these"
 
 
-def truncated(box_px: FloatArray, joints_px: FloatArray, sizes_px: FloatArray) -> BoolArray:
-    """(N,) whose box (N, 4) ends at the picture's edge, or that have a joint (N, 21, 2) outside it.
+def truncated(
+    box_px: FloatArray, joints_px: FloatArray, sizes_px: FloatArray, beyond_lens: BoolArray
+) -> BoolArray:
+    """(N,) whose box (N, 4) ends at the picture's edge, or that have a joint (N, 21, 2) that is not shown.
 
-    Joints that are not known are NaN; pictures have sizes (N, 2).
+    That is one outside the picture, of size (N, 2), or ``beyond_lens`` (N, 21). Joints that are not known
+    are NaN.
     """
     cut = (box_px[:, :2] <= EDGE_PX) | (box_px[:, 2:] >= sizes_px - 1 - EDGE_PX)
     outside = (joints_px < -0.5) | (joints_px > sizes_px[:, None] - 0.5)  # NaN is neither
-    return np.asarray(cut.any(axis=1) | outside.any(axis=(1, 2)))
+    return np.asarray(cut.any(axis=1) | outside.any(axis=(1, 2)) | beyond_lens.any(axis=1))
 
 
 def occluded(valid: BoolArray, is_truncated: BoolArray) -> BoolArray:
@@ -74,11 +77,22 @@ def turns_deg(predicted: FloatArray, true: FloatArray, valid: BoolArray) -> Floa
     return angles
 
 
+def beyond_the_lens(hands: ScoredHands) -> BoolArray:
+    """(N, 21) joints of known place that Aria's lens does not show; none where the lens is not known."""
+    beyond = np.zeros(hands.valid.shape, dtype=bool)
+    for row, lens in enumerate(hands.lenses):
+        if lens is not None:
+            seen_px = lens.project(hands.true_m[row])  # the lens's axes are the undistorted picture's
+            inside = (seen_px >= 0) & (seen_px <= (lens.width - 1, lens.height - 1))
+            beyond[row] = np.isfinite(hands.true_m[row, :, 0]) & ~inside.all(axis=-1)
+    return beyond
+
+
 def categories(hands: ScoredHands) -> dict[str, BoolArray]:
     """Which hands (N,) are in which category, `NONE` the last."""
     joints_px = projected(hands.true_m, hands.cameras)  # of the wrist also where it does not count
     sizes_px = np.array([(camera.width, camera.height) for camera in hands.cameras], dtype=np.float64)
-    cut = truncated(hands.box_px, joints_px, sizes_px)
+    cut = truncated(hands.box_px, joints_px, sizes_px, beyond_the_lens(hands))
     turn_deg = turns_deg(hands.predicted_m, hands.true_m, hands.valid)
     found = {
         "truncated": cut,

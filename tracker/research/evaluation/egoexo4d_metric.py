@@ -52,6 +52,8 @@ class ScoredHands:
     """One a hand."""
     wrist_relative: bool
     """The predictions are relative to the wrist, so that nothing is known of their place (``--offset``)."""
+    lenses: tuple[Camera | None, ...]
+    """One a hand: what took its picture before it was undistorted, where that is known."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -74,6 +76,7 @@ class ScoredHands:
             self.box_px[rows],
             tuple(self.cameras[row] for row in rows),
             self.wrist_relative,
+            tuple(self.lenses[row] for row in rows),
         )
 
 
@@ -135,7 +138,7 @@ def scored_hands(
         UsageError: a hand has no prediction or NaN, where the public evaluator fails or its figure is NaN;
             or the takes have no answers.
     """
-    keys, hands, cameras = [], [], []
+    keys, hands, cameras, lenses = [], [], [], []
     for take in takes:
         for key, hand in required_hands(take.frames).items():
             if found_only and key not in predictions:
@@ -143,6 +146,7 @@ def scored_hands(
             keys.append(key)
             hands.append(hand)
             cameras.append(take.camera)
+            lenses.append(take.lens)
     missing = [key for key in keys if key not in predictions]
     if missing:
         uid, frame, side = missing[0]
@@ -168,6 +172,7 @@ def scored_hands(
         box_px=np.array([hand.box_px for hand in hands]),
         cameras=tuple(cameras),
         wrist_relative=wrist_relative,
+        lenses=tuple(lenses),
     )
 
 

@@ -17,14 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.cameras import Pinhole
+from tracker.cameras import Camera, Pinhole
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, FloatArray
 from tracker.research.ground_truth.egoexo4d_pictures import picture_path
 from tracker.research.ground_truth.egoexo4d_prepared import annotation_name, read_annotations
 from tracker.research.ground_truth.egoexo4d_release import (
+    calibration_path,
     nominal_camera,
     pose_path,
+    read_aria_lens,
     read_poses,
     read_takes,
 )
@@ -59,6 +61,8 @@ class PreparedTake:
     """Of the landscape pictures."""
     pictures: tuple[Path, ...]
     """One for each frame, there or not."""
+    lens: Camera | None = None
+    """What took the pictures before they were undistorted, in landscape; None without its calibration."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -85,6 +89,7 @@ class PreparedTake:
             tuple(self.frames[index] for index in indices),
             self.camera,
             tuple(self.pictures[index] for index in indices),
+            self.lens,
         )
 
 
@@ -122,8 +127,20 @@ def open_takes(
             tally.add("takes left out", str(error))
             continue
         pictures = tuple(picture_path(prepared, split, frame) for frame in frames)
-        takes.append(PreparedTake(uid, frames[0].take_name, tuple(frames), camera, pictures))
+        name = frames[0].take_name
+        takes.append(PreparedTake(uid, name, tuple(frames), camera, pictures, _lens(prepared, name, tally)))
     return takes
+
+
+def _lens(prepared: Path, take_name: str, tally: Tally | None) -> Camera | None:
+    """None where there is no calibration that can be read; that is said of one that is there."""
+    path = calibration_path(prepared, take_name)
+    try:
+        return None if path is None else read_aria_lens(path)
+    except UsageError as error:
+        if tally is not None:
+            tally.add("calibrations that cannot be read", str(error))
+        return None
 
 
 def _own_camera(release: Path, split: str, take_uid: str, aria: str | None) -> Pinhole:
