@@ -18,6 +18,7 @@ from tracker.joints import WRIST, FloatArray, Side
 from tracker.mano_numpy import mano_from_arrays
 from tracker.pose.hamer import crop_box, hand_estimate, projected
 from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation, changed_box, draw
+from tracker.research.finetuning.fitted_hands import FittedHands
 from tracker.research.finetuning.training_hands import (
     TrainingHand,
     fingerprint,
@@ -28,6 +29,8 @@ from tracker.research.finetuning.training_hands import (
 from tracker.research.ground_truth.egoexo4d import TURN, open_takes
 from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.ground_truth.labelled import LabelledClip
+from tracker.research.pseudo_labels.files import labels_path, write_labels
+from tracker.research.pseudo_labels.labels import ManoTake, TakeLabels
 from tracker.rotations import rotation_from_vector
 
 pytest.importorskip("torch")
@@ -165,6 +168,55 @@ def test_a_mark_stays_under_its_joint_however_the_crop_is_changed(
         assert np.abs(at - target).max() < 0.3
         found += 1
     assert found >= 2
+
+
+def test_pseudo_labels_replace_joints_in_space_where_they_are_good(
+    made_release: "MadeRelease", tmp_path: Path
+) -> None:
+    """MANO of each hand's own keypoints, one of them called bad, and one take without a file."""
+    takes = open_takes(made_release.prepared, made_release.annotations, "val")
+    mano, rng = mano_from_arrays(mano_arrays()), np.random.default_rng(1)
+    rows = [(frame, side) for frame in takes[0].frames for side in frame.hands]
+    left = np.array([side is Side.LEFT for _, side in rows])
+    orient = rotation_from_vector(rng.normal(size=(len(rows), 3)))
+    pose, betas = rotation_from_vector(0.3 * rng.normal(size=(len(rows), 15, 3))), rng.normal(size=10)
+    place = rng.normal(size=(len(rows), 3)) + np.array([0.0, 0.0, 0.5])
+    posed = [mano.pose(global_orient=orient[k], hand_pose=pose[k], betas=betas) for k in range(len(rows))]
+    flips = np.where(left[:, None, None], [-1.0, 1.0, 1.0], 1.0)
+    joints_m = np.stack([hand.joints_m for hand in posed]) * flips + place[:, None]
+    bad = np.zeros((len(rows), 5), dtype=bool)
+    bad[2, 1] = True
+    labels = TakeLabels(
+        take=takes[0].uid,
+        frames=np.array([frame.frame_number for frame, _ in rows]),
+        left=left,
+        joints_m=joints_m,
+        residuals_m=np.zeros((len(rows), 21)),
+        outliers=np.zeros((len(rows), 21), dtype=bool),
+        rms_m=np.zeros(len(rows)),
+        beyond_rad=np.zeros((len(rows), 5, 4)),
+        bad=bad,
+        noise_m=0.005,
+        parameters=ManoTake(betas, orient, pose, place),
+    )
+    write_labels(labels_path(tmp_path, takes[0].uid), labels, "made")
+    tally = Tally()
+    hands = hands_of_takes(takes, tally, fitted=FittedHands(tmp_path, tally))
+    assert tally.counts["hands with a bad pseudo label"] == 1
+    assert tally.counts["hands without a pseudo label"] == len(hands) - len(rows)
+    assert [hand.mano is not None for hand in hands[: len(rows)]] == [row != 2 for row in range(len(rows))]
+    for number, hand in enumerate(hands):
+        if hand.mano is None:
+            assert not hand.known.any()
+            continue
+        np.testing.assert_allclose(hand.joints_in_camera_m, TURN.points_upright(joints_m[number]))
+        upright = mano.pose(
+            global_orient=hand.mano.global_orient, hand_pose=hand.mano.hand_pose, betas=hand.mano.betas
+        ).joints_m
+        flip = np.array([-1.0, 1.0, 1.0]) if hand.mano.mirrored else np.ones(3)
+        np.testing.assert_allclose(
+            upright * flip + hand.mano.translation_m, hand.joints_in_camera_m, atol=1e-9
+        )
 
 
 @every_side

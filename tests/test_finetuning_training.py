@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
@@ -20,7 +22,8 @@ from torch.utils.data import DataLoader, default_collate
 
 from tracker.cli_finetune import Export, Finetune
 from tracker.errors import UsageError
-from tracker.networks.hamer import load_hamer, network_of, seeded_crops
+from tracker.networks.hamer import HamerConfig, load_hamer, network_of, seeded_crops
+from tracker.networks.vit import VitConfig
 from tracker.research.finetuning import checkpoints
 from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation
 from tracker.research.finetuning.curves import read_log
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from egoexo4d_release import MadeRelease
     from official_files import OfficialFiles
 
+NO_BENCHMARKS = "benchmarks are not part of the package"
+PROJECT = Path(__file__).resolve().parents[1]
 PLAIN = TrainingOptions(
     batch=8, precision="32-true", learning_rate=2e-3, warmup_steps=10, augmentation=UNCHANGED
 )
@@ -295,3 +300,30 @@ def test_nothing_to_train_on_is_said(
         command.run()
     with pytest.raises(UsageError, match="1 or more"):
         replace(command, steps=0).run()
+    options = TrainingOptions(losses=LossWeights(hand_pose=0.001))
+    with pytest.raises(UsageError, match="no hand has its parameters"):
+        replace(command, annotations=None, training=options).run()
+
+
+# The benchmark, which nobody runs before they have the card.
+
+
+def test_the_benchmark_runs_small_on_a_cpu_and_says_that_it_is_not_measured() -> None:
+    step = pytest.importorskip("benchmarks.finetune_step", reason=NO_BENCHMARKS)
+    small = HamerConfig(VitConfig(depth=1, width=64, heads=2), 1, 64, 2, 32)
+    row = step.timed_step("last", 2, step.Args(steps=2, warm_up=1), small, torch.device("cpu"))
+    assert row["p50_ms"] > 0
+    if not torch.cuda.is_available():
+        command = [sys.executable, "-m", "benchmarks.finetune_step"]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout.splitlines()[-1])["steps"] == "not measured"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_real_size_step_fits_on_the_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    step = pytest.importorskip("benchmarks.finetune_step", reason=NO_BENCHMARKS)
+    row = step.timed_step("all", 8, step.Args(steps=5), HamerConfig(), torch.device("cuda"))
+    with capsys.disabled():
+        print(f"one step of 8 hands: {row['p50_ms']:.0f} ms, {row['memory_gb']:.1f} GB")
+    assert row["memory_gb"] < 24  # the whole network trains on a common card

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -34,6 +35,9 @@ class Finetune:
     """The annotation file; the manual one of the training set unless given."""
     release: Path | None = None
     """The downloaded release, for the takes' own intrinsics."""
+    pseudo_labels: Path | None = None
+    """A folder of pseudo labels of these annotations, in place of their joints in space: bad ones are left
+    out, and those of MANO serve MANO's terms."""
     also: tuple[Path, ...] = ()
     """Further data to train on: folders of FreiHAND or HInt."""
     devices: int = 1
@@ -42,7 +46,7 @@ class Finetune:
     """Processes that read pictures, for each device; 0 for none of their own."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
-    training: tyro.conf.OmitArgPrefixes[TrainingOptions] = field(default_factory=TrainingOptions)
+    training: Annotated[TrainingOptions, tyro.conf.arg(name="")] = field(default_factory=TrainingOptions)
 
     def run(self) -> int:
         """Train; returns the exit status."""
@@ -69,6 +73,7 @@ class Finetune:
             prepared=self.prepared,
             annotations=self.annotations,
             release=self.release,
+            pseudo_labels=self.pseudo_labels,
             also=self.also,
             checkpoint=checkpoint,
             mano=mano,

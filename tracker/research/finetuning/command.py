@@ -17,6 +17,7 @@ from tracker.research.finetuning import checkpoints
 from tracker.research.finetuning.curves import TrainingLog, draw_curves, read_log
 from tracker.research.finetuning.dataset import Draws, HandPictures, Sample
 from tracker.research.finetuning.export import export as export_weights
+from tracker.research.finetuning.fitted_hands import FittedHands
 from tracker.research.finetuning.options import TrainingOptions
 from tracker.research.finetuning.training import Learner, train, trained_count
 from tracker.research.finetuning.training_hands import (
@@ -44,6 +45,8 @@ class Plan:
     """Another annotation file of theirs."""
     release: Path | None
     """For the takes' own intrinsics."""
+    pseudo_labels: Path | None
+    """A folder of them, for the terms in space and of MANO."""
     also: tuple[Path, ...]
     """Folders of other data sets."""
     checkpoint: Path
@@ -70,7 +73,7 @@ def finetune(plan: Plan, options: TrainingOptions, *, say: Say) -> int:
     fabric.launch()  # other devices' processes run this whole command too
     tell: Say = say if fabric.is_global_zero else _say_nothing
     tally = Tally()
-    hands = _hands(plan, tally, tell)
+    hands = _hands(plan, options, tally, tell)
     learner = Learner(fabric, load_hamer(plan.checkpoint, plan.mano), options)
     network = learner.hamer.network
     trained, all_numbers = trained_count(network)
@@ -88,17 +91,30 @@ def _say_nothing(line: str) -> None:
     """What the processes of other devices tell."""
 
 
-def _hands(plan: Plan, tally: Tally, tell: Say) -> list[TrainingHand]:
+def _hands(plan: Plan, options: TrainingOptions, tally: Tally, tell: Say) -> list[TrainingHand]:
     path = plan.annotations or annotation_path(plan.prepared, "train")
     takes = open_takes(plan.prepared, path, "train", release=plan.release, tally=tally)
-    hands = hands_of_takes(takes, tally)
+    fitted = FittedHands(plan.pseudo_labels, tally) if plan.pseudo_labels is not None else None
+    hands = hands_of_takes(takes, tally, fitted=fitted)
     for folder in plan.also:
         hands += hands_of_clips(find_clips(folder), tally)
     for line in tally.lines():
         tell(line)
     if not hands:
         raise UsageError("; ".join([f"{path} has no hand to train on", *tally.lines()]))
+    _check_terms(hands, options)
     return hands
+
+
+def _check_terms(hands: Sequence[TrainingHand], options: TrainingOptions) -> None:
+    """Refuse terms that nothing could be compared with: they would be zero without a word."""
+    weights = options.losses
+    if weights.keypoints_3d > 0 and not any(hand.known.any() for hand in hands):
+        raise UsageError("--losses.keypoints-3d: no hand has joints in space")
+    if max(weights.global_orient, weights.hand_pose, weights.betas) > 0 and not any(
+        hand.mano is not None for hand in hands
+    ):
+        raise UsageError("MANO's terms need --pseudo-labels of MANO; no hand has its parameters")
 
 
 def _begin(plan: Plan, learner: Learner, config: dict[str, object], tell: Say) -> None:

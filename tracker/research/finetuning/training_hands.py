@@ -16,6 +16,7 @@ from tracker.cameras import Camera
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.pose.potter import BOX_OVER_HAND
+from tracker.research.finetuning.fitted_hands import FittedHands
 from tracker.research.ground_truth.egoexo4d import SOURCE, TURN, PreparedTake
 from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.ground_truth.files import read_picture
@@ -89,17 +90,21 @@ class TrainingHand:
         return turn.image_upright(read_picture(self.picture, turn.camera_landscape(self.camera)))
 
 
-def hands_of_takes(takes: Iterable[PreparedTake], tally: Tally) -> list[TrainingHand]:
+def hands_of_takes(
+    takes: Iterable[PreparedTake], tally: Tally, *, fitted: FittedHands | None = None
+) -> list[TrainingHand]:
     """The hands of EgoExo4D's takes, with boxes as the challenge's systems read them: margins taken off.
 
     Args:
         takes: of an annotation file with joints.
         tally: gets frames without a picture and hands that cannot be used.
+        fitted: pseudo labels, which then take the place of the annotated joints in space; a hand without a
+            good one has none.
     """
-    return [hand for take in takes for hand in _hands_of_take(take, tally)]
+    return [hand for take in takes for hand in _hands_of_take(take, tally, fitted)]
 
 
-def _hands_of_take(take: PreparedTake, tally: Tally) -> Iterator[TrainingHand]:
+def _hands_of_take(take: PreparedTake, tally: Tally, fitted: FittedHands | None) -> Iterator[TrainingHand]:
     camera = TURN.camera_upright(take.camera)
     for frame, picture in zip(take.frames, take.pictures, strict=True):
         if not picture.is_file():
@@ -108,9 +113,13 @@ def _hands_of_take(take: PreparedTake, tally: Tally) -> Iterator[TrainingHand]:
         for side, hand in frame.hands.items():
             box_px = tightened(TURN.boxes_upright(hand.box_px))
             joints_px = TURN.pixels_upright(hand.joints_px)
-            if usable(box_px, joints_px, f"{frame.where}, {side.value} hand", tally):
-                in_camera_m = TURN.points_upright(hand.joints_in_camera_m)
-                yield TrainingHand(picture, camera, True, side, box_px, joints_px, in_camera_m, SOURCE)
+            if not usable(box_px, joints_px, f"{frame.where}, {side.value} hand", tally):
+                continue
+            in_camera_m, mano = TURN.points_upright(hand.joints_in_camera_m), None
+            if fitted is not None:
+                label = fitted.find(frame.take_uid, frame.frame_number, side)
+                in_camera_m, mano = label or (np.full_like(in_camera_m, np.nan), None)
+            yield TrainingHand(picture, camera, True, side, box_px, joints_px, in_camera_m, SOURCE, mano)
 
 
 def hands_of_clips(clips: Iterable[LabelledClip], tally: Tally) -> list[TrainingHand]:
@@ -164,7 +173,8 @@ def fingerprint(hands: Sequence[TrainingHand]) -> str:
     """Of the hands in their order, wherever their pictures lie: two runs on one data set have the same."""
     digest = hashlib.sha256()
     for hand in hands:
-        digest.update(f"{hand.picture.name} {hand.side.value} {hand.mano is not None}".encode())
-        for values in (hand.box_px, hand.joints_px, hand.joints_in_camera_m):
+        digest.update(f"{hand.picture.name} {hand.side.value}".encode())
+        mano = () if hand.mano is None else (hand.mano.global_orient, hand.mano.hand_pose, hand.mano.betas)
+        for values in (hand.box_px, hand.joints_px, hand.joints_in_camera_m, *mano):
             digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
