@@ -178,6 +178,7 @@ def test_the_page_and_its_pictures_are_written(made_release: MadeRelease, tmp_pa
         write_page(tmp_path / "page", systems, takes)
     write_page(tmp_path / "page", {"first": systems["second"]}, takes, count=1, overwrite=True)
     assert "two" not in page.read_text()
+    assert len(list((tmp_path / "page" / "pictures").iterdir())) == 2
 
 
 def near_colour(panel: FloatArray, colour: tuple[int, int, int]) -> FloatArray:

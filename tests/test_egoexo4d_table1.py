@@ -80,6 +80,8 @@ def test_every_system_is_a_choice_of_the_command_and_others_are_refused() -> Non
         ("--backend hamer --finetuned x", "--finetuned is for --system"),
         ("--table1 --system hamer", "no --system beside it"),
         ("p.json --table1", "scored as it is"),
+        ("--table1 --split test", "has boxes but no answers"),
+        ("--system landmarks --split test", "has boxes but no answers"),
     ],
 )
 def test_contradictions_are_one_clear_line(

@@ -1,8 +1,11 @@
 """Placements in the simulator: the turn and the place are as asked, and the order is as it must be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tracker.errors import UsageError
 from tracker.joints import FloatArray
 from tracker.research.evaluation.simulate import SimulationConfig, noise_of, simulate
 from tracker.research.evaluation.simulate_noise import NO_NOISE
@@ -15,7 +18,8 @@ from tracker.research.evaluation.simulate_placements import (
     errors_of,
     turned_off_the_ray,
 )
-from tracker.research.evaluation.simulate_solvers import SimulatedTrack
+from tracker.research.evaluation.simulate_solvers import SimulatedTrack, closed_form
+from tracker.research.evaluation.simulate_takes import as_takes
 from tracker.rotations import vector_from_rotation
 
 EXACT = SimulationConfig(tracks=6, frames=3, size_sd=0.0, noise=NO_NOISE)
@@ -98,3 +102,21 @@ def test_the_order_with_the_stated_noise() -> None:
         assert camera["ray"] < camera["align"] < camera["weak"]
         assert relative["align"] < relative["ray"] < relative["weak"]
         assert set(sweep.placed["ray"]) == {36}
+
+
+def test_every_third_frame_of_a_track_is_a_takes_with_the_hand_as_it_was_placed() -> None:
+    config = replace(NOISY, tracks=2, frames=7)
+    tracks = simulate(config, 0)
+    takes, hands = as_takes(tracks, closed_form)
+    assert [[frame.frame_number for frame in take.frames] for take in takes] == [[0, 3, 6]] * 2
+    for track, take in zip(tracks, takes, strict=True):
+        alone = closed_form(track)
+        for frame in take.frames:
+            pose = alone[frame.frame_number]
+            assert pose is not None
+            key = (take.uid, frame.frame_number, track.side)
+            np.testing.assert_array_equal(hands[key], pose.joints_in_camera_m)
+            true_m = frame.hands[track.side].joints_in_camera_m
+            np.testing.assert_array_equal(true_m, track.joints_m[frame.frame_number])
+    with pytest.raises(UsageError, match="choose the camera aria"):
+        as_takes(simulate(replace(config, camera="aria_fisheye"), 0), closed_form)

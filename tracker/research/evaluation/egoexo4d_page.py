@@ -31,6 +31,9 @@ td:first-child, th:first-child { text-align: left; } .true { color: #1c8a4c; } .
 """
 
 
+KINDS = ("best", "worst")
+
+
 @dataclass(frozen=True)
 class Case:
     """A hand of the page."""
@@ -102,6 +105,9 @@ def write_page(
     pictures = _Pictures(takes)
     try:
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            for old in (folder / "pictures").glob(f"[0-9]*-{kind}-*.png"):
+                old.unlink()  # of the page that is replaced
         sections = [
             _section(folder / "pictures", f"{number}", name, hands, pictures, count)
             for number, (name, hands) in enumerate(systems.items(), start=1)
@@ -144,7 +150,7 @@ def _section(folder: Path, files: str, name: str, hands: ScoredHands, pictures: 
     """A system's table and figures; its pictures go into ``folder`` under names that begin with ``files``."""
     best, worst = best_and_worst(hands, count, pictures.there(hands.keys))
     figures = []
-    for kind, cases in (("best", best), ("worst", worst)):
+    for kind, cases in zip(KINDS, (best, worst), strict=True):
         figures.append(f"<h3>{kind.capitalize()}</h3>")
         for number, case in enumerate(cases, start=1):
             frame = pictures.read(case.key)

@@ -77,12 +77,15 @@ class Answers:
         return open_takes(self.prepared, self.annotations, self.split, release=self.release, tally=tally)
 
     def open_with_pictures(self, tally: Tally) -> list[PreparedTake]:
-        """Of them what has pictures.
+        """Of them what has pictures, for a system to read.
 
         Raises:
-            UsageError: nothing has.
+            UsageError: nothing has, or there are no answers, which would be refused after hours of running.
         """
-        takes = with_pictures(self.open(tally), tally)
+        takes = self.open(tally)
+        if not any(hand.valid.any() for take in takes for f in take.frames for hand in f.hands.values()):
+            raise UsageError(f"{self.annotations} has boxes but no answers; the test set's are not public")
+        takes = with_pictures(takes, tally)
         if not takes:
             raise UsageError("; ".join(["no frame has a picture", *tally.lines()]))
         return takes
