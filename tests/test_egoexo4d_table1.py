@@ -196,8 +196,12 @@ def test_a_system_that_cannot_run_does_not_keep_the_others_from_it(
         return WarpedSystem(config.backend)
 
     monkeypatch.setattr(egoexo4d_command, "load_system", load)
-    assert command("score", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path) == 1
+    page = ("--page", tmp_path / "page", "--cases", 1)
+    assert command("score", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path, *page) == 1
     _, systems, _ = table_of(capsys)
+    text = (tmp_path / "page" / "index.html").read_text()
+    assert "<h2>hamer-ft</h2>" in text and "<h2>potter</h2>" not in text and text.count("<img") == 14
+    assert systems["hamer"]["categories"]["occluded"]["hands"] == 1
     assert systems["potter"]["missing"] == "cannot run: c is no checkpoint"
     assert systems["hamer-ft"]["scores"]["hands"] == 15
 
