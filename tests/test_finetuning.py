@@ -17,7 +17,7 @@ from tracker.errors import UsageError
 from tracker.joints import WRIST, FloatArray, Side
 from tracker.mano_numpy import mano_from_arrays
 from tracker.pose.hamer import crop_box, hand_estimate, projected
-from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation, changed_box, draw
+from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation, Change, changed_box, draw
 from tracker.research.finetuning.fitted_hands import FittedHands
 from tracker.research.finetuning.training_hands import (
     TrainingHand,
@@ -323,6 +323,14 @@ def test_an_extreme_crop_shows_a_part_of_the_hand() -> None:
     changed = changed_box(box, change, hand.joints_px)
     np.testing.assert_array_equal(changed.center_px, hand.joints_px[7])
     assert changed.size_px == pytest.approx(0.5 * box.size_px)
+
+
+def test_a_change_scales_turns_and_shifts_the_box() -> None:
+    box = crop_box(scattered(0))
+    change = Change(1.2, 0.3, np.array([0.1, -0.05]), np.ones(3), None)
+    changed = changed_box(box, change, scattered(0))
+    np.testing.assert_allclose(changed.center_px - box.center_px, np.array([0.1, -0.05]) * box.size_px)
+    assert (changed.size_px, changed.rotation_rad) == (1.2 * box.size_px, 0.3)
 
 
 # Losses.

@@ -34,7 +34,7 @@ def tiny_hamer(*, depth: int = 2, width: int = 64, seed: int = 0) -> Hamer:
         network.head.readout.bias.copy_(
             torch.cat([rest.repeat(16), torch.zeros(10), torch.tensor([5.0, 0, 0])])
         )
-    return Hamer(network, mano_from_arrays(mano_arrays())).requires_grad_(False)
+    return Hamer(network, mano_from_arrays(mano_arrays()))
 
 
 def eight_hands(release: MadeRelease) -> list[TrainingHand]:

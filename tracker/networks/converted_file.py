@@ -60,7 +60,10 @@ def write_converted(path: Path, state: "Mapping[str, Tensor]", facts: Mapping[st
     with _understood(path):
         from safetensors.torch import save_file
 
+        path.touch()
+        mode = path.stat().st_mode
         save_file(dict(state), path, {"format": FORMAT, **facts})
+        path.chmod(mode)  # the library makes files that only their owner may read
 
 
 @contextmanager

@@ -82,7 +82,11 @@ def finetune(plan: Plan, options: TrainingOptions, *, say: Say) -> int:
         options, data=fingerprint(hands), devices=fabric.world_size, layers=len(network.backbone.blocks)
     )
     _begin(plan, learner, config, tell)
-    _run(plan, learner, config, hands, tell)
+    try:
+        _run(plan, learner, config, hands, tell)
+    except KeyboardInterrupt:
+        tell(f"stopped after step {learner.step}; --resume goes on from the last checkpoint")
+        raise
     tell(f"{learner.step} steps are done; {plan.out / CHECKPOINT} can be exported")
     return 0
 
@@ -128,7 +132,16 @@ def _begin(plan: Plan, learner: Learner, config: dict[str, object], tell: Say) -
         raise UsageError(f"{path} is there: --resume goes on with it; another folder begins anew")
     else:
         checkpoints.resume(path, learner, config)
+        if learner.fabric.is_global_zero:
+            _clear(plan.out)
         tell(f"going on after step {learner.step}")
+
+
+def _clear(out: Path) -> None:
+    """Remove what a killed run was about to write: a checkpoint's beginning may take gigabytes."""
+    for name in (CHECKPOINT, LOG, CURVES):
+        for part in out.glob(f".{name}-*.part"):
+            part.unlink()
 
 
 def _run(

@@ -72,8 +72,10 @@ def draw_curves(entries: Sequence[Mapping[str, float]], path: Path) -> None:
         figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0], names, strict=True
     ):
         values = np.array([entry.get(name, np.nan) for entry in entries], dtype=np.float64)
-        axes.plot(steps, values, color="tab:blue", alpha=0.35, linewidth=0.8)
-        axes.plot(steps, smoothed(values), color="tab:blue", linewidth=1.6)
+        if name != "learning_rate":
+            axes.plot(steps, values, color="tab:blue", alpha=0.35, linewidth=0.8)
+            values = smoothed(values)
+        axes.plot(steps, values, color="tab:blue", linewidth=1.6)
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
     axes.set_xlabel(f"step (the strong line is the mean of the last {SMOOTHED_OVER})")
