@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tracked_values import two_hands
 from web_server import TOKEN, Server
 
 from tracker.web.access import Access, Place, place_of
@@ -258,7 +259,11 @@ def test_pages_are_the_known_files_of_their_folder(tmp_path) -> None:  # type: i
 
 def test_health_says_whether_the_source_is_there() -> None:
     with Server() as server:
+        assert server.get("/healthz")[::2] == (503, b"waiting\n")
+        assert b"hand_tracker_source_up 0" in server.get("/metrics")[2]
+        server.sink.send(two_hands(), None)
         assert server.get("/healthz")[::2] == (200, b"ok\n")
+        assert b"hand_tracker_source_up 1" in server.get("/metrics")[2]
         server.sink.notify("lost")
         assert server.get("/healthz")[::2] == (503, b"lost\n")
         server.sink.notify("playing")
@@ -267,7 +272,7 @@ def test_health_says_whether_the_source_is_there() -> None:
 
 def test_metrics_need_the_token_and_pages_do_not() -> None:
     with Server(token=TOKEN) as server:
-        assert server.get("/")[0] == 200 and server.get("/healthz")[0] == 200
+        assert server.get("/")[0] == 200 and server.get("/healthz")[0] == 503
         status, headers, body = server.get("/metrics")
         assert status == 401 and headers["WWW-Authenticate"] == "Bearer" and b"hand_tracker" not in body
         assert server.get("/metrics", Authorization="Bearer guess")[0] == 401
@@ -288,4 +293,4 @@ def test_strangers_get_nothing(path: str) -> None:
 def test_other_methods_get_no_page(method: bytes) -> None:
     with Server() as server, server.raw(method + b" / HTTP/1.1\r\nHost: localhost\r\n\r\n") as peer:
         assert not peer.recv(1000).startswith((b"HTTP/1.1 2", b"HTTP/1.1 101"))
-        assert server.get("/healthz")[0] == 200
+        assert server.get("/")[0] == 200

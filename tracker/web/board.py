@@ -32,8 +32,8 @@ class Board:
         self._number = 0
         self._info: StreamInfo | None = None
         self._slots: dict[str, Numbered] = {}
-        self.state = "playing"
-        """The source's, as last told."""
+        self.state = "waiting"
+        """The source's, as last told; ``waiting`` before the first frame, which is said to no client."""
 
     def begin(self, info: StreamInfo) -> None:
         """A new header; a frame that waits belongs to the old one and goes."""
@@ -48,6 +48,8 @@ class Board:
         assert self._info is not None, "begin() gives the header and comes first"
         frame = SpelledFrame(tracked, self._info, self._facts, picture)
         with self._lock:
+            if self.state == "waiting":
+                self.state = "playing"
             self._put("frame", frame)
 
     def notify(self, state: str) -> None:
