@@ -246,6 +246,14 @@ class HandUsed:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """One moment on two clocks, so that readers can place ``capture_time_s`` in the day."""
+
+    monotonic_s: float
+    unix_s: float
+
+
+@dataclass(frozen=True)
 class StreamInfo:
     """What holds for a run of frames: where they come from and how they are seen."""
 
@@ -253,3 +261,5 @@ class StreamInfo:
     backend: str
     camera: Camera
     hand: HandUsed | None = None
+    clock: Clock | None = field(default=None, compare=False)
+    """One moment of the run that capture times are of, where it is not this one: of a recording."""

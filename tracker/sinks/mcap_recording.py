@@ -87,7 +87,7 @@ class McapSink:
             self._check()
             if self._flusher is None:
                 self._file.begin()
-                self._start()
+                self._start(info.clock or self._clock())
                 self._flusher = Periodic(self._flush)
             self._waiting.append((info, encode_header(info, self._clock())))
 
@@ -139,14 +139,13 @@ class McapSink:
             self._file.close()
         self._tell()
 
-    def _start(self) -> None:
+    def _start(self, now: Clock) -> None:
         self._writer.start(profile="", library="egocentric-hand-tracker")
         for channel in CHANNELS:
             schema = self._writer.register_schema(
                 channel.schema_name, "jsonschema", msgspec.json.encode(channel.schema())
             )
             self._channels[channel] = self._writer.register_channel(channel.topic, "json", schema)
-        now = self._clock()
         self._writer.add_metadata(
             FORMAT,
             {

@@ -6,6 +6,7 @@ Unknown numbers are null, never NaN, also inside lists. Keys that are not named 
 import msgspec
 
 from tracker.joints import Side
+from tracker.structs import Clock as Clock
 
 FORMAT = "hand-track"
 VERSION = 1
@@ -13,13 +14,6 @@ VERSION = 1
 Number = float | None
 Row = list[Number]
 Rows = list[Row]
-
-
-class Clock(msgspec.Struct, frozen=True):
-    """One moment on two clocks, so that readers can place ``capture_time_s`` in the day."""
-
-    monotonic_s: float
-    unix_s: float
 
 
 class State(msgspec.Struct, frozen=True, tag_field="type", tag="state"):

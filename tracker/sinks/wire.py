@@ -64,12 +64,19 @@ def read_clock() -> Clock:
 
 
 def encode_header(info: StreamInfo, clock: Clock, layout: Layout = NATIVE) -> bytes:
-    """The header's line of a stream that begins, its hands in ``layout``."""
+    """The header's line; arguments as for ``header_message``."""
     return _ENCODER.encode(header_message(info, clock, layout))
 
 
 def header_message(info: StreamInfo, clock: Clock, layout: Layout = NATIVE) -> HeaderMessage:
-    """The header of a stream that begins: ready for JSON or MessagePack."""
+    """The header of a stream that begins: ready for JSON or MessagePack.
+
+    Args:
+        info: what it says; a recording's clock, where it has one, as the capture times stay what they were.
+        clock: both clocks now.
+        layout: of the hands that follow.
+    """
+    clock = info.clock or clock
     return HeaderMessage(
         format=FORMAT,
         version=VERSION,
@@ -212,7 +219,8 @@ def _header(envelope: Envelope, message: bytes | str) -> Header:
     layout = find_layout(header.skeleton or HAND21.name, header.axes)
     if header.joint_names != list(layout.skeleton.joint_names):
         raise ValueError(f"its joints are not those of {layout.skeleton.name}")
-    return Header(StreamInfo(header.source, header.backend, camera, used), header.clock, layout)
+    info = StreamInfo(header.source, header.backend, camera, used, header.clock)
+    return Header(info, header.clock, layout)
 
 
 def _tracked_frame(message: FrameMessage, layout: Layout) -> TrackedFrame:
