@@ -18,6 +18,7 @@ from tracker.joints import WRIST, FloatArray, Side
 from tracker.mano_numpy import mano_from_arrays
 from tracker.pose.hamer import crop_box, hand_estimate, projected
 from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation, Change, changed_box, draw
+from tracker.research.finetuning.curves import SMOOTHED_OVER, TrainingLog, read_log, smoothed
 from tracker.research.finetuning.fitted_hands import FittedHands
 from tracker.research.finetuning.training_hands import (
     TrainingHand,
@@ -331,6 +332,33 @@ def test_a_change_scales_turns_and_shifts_the_box() -> None:
     changed = changed_box(box, change, scattered(0))
     np.testing.assert_allclose(changed.center_px - box.center_px, np.array([0.1, -0.05]) * box.size_px)
     assert (changed.size_px, changed.rotation_rad) == (1.2 * box.size_px, 0.3)
+
+
+# The log.
+
+
+def test_steps_after_the_last_checkpoint_leave_the_log_and_a_cut_line_too(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = TrainingLog(path, steps_done=0)
+    for step in range(1, 6):
+        log.write({"step": step, "loss": 1.0 / step})
+    log.close()
+    with path.open("a") as file:
+        file.write('{"step": 6, "lo')  # a kill
+    assert [entry["step"] for entry in read_log(path)] == [1, 2, 3, 4, 5]
+    again = TrainingLog(path, steps_done=3)
+    again.write({"step": 4, "loss": 0.5})
+    again.close()
+    assert [(entry["step"], entry["loss"]) for entry in read_log(path)][2:] == [(3, 0.3333333), (4, 0.5)]
+    path.write_text("[1, 2]\n")
+    with pytest.raises(UsageError, match="no log of the finetune command"):
+        TrainingLog(path, steps_done=0)
+
+
+def test_the_smooth_curve_is_the_mean_of_the_last_values() -> None:
+    values = np.random.default_rng(0).normal(size=130)
+    wanted = [values[max(0, k - SMOOTHED_OVER + 1) : k + 1].mean() for k in range(130)]
+    np.testing.assert_allclose(smoothed(values), wanted, atol=1e-12)
 
 
 # Losses.

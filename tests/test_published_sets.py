@@ -40,6 +40,8 @@ def test_freihand_shows_right_hands_in_their_own_cameras(tmp_path: Path) -> None
         np.testing.assert_allclose(frame.joints_px[RIGHT], homogeneous[:, :2] / homogeneous[:, 2:], atol=1e-9)
         assert not frame.valid_3d[LEFT].any() and not frame.valid_2d[LEFT].any()
     assert [frame.frame.image_rgb[0, 0, 0] for frame in frames] == [0, 1, 2]
+    shown = [np.asarray(Image.open(path)) for path in clip.pictures]  # what training reads in any order
+    np.testing.assert_array_equal(shown, [frame.frame.image_rgb for frame in frames])
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,7 @@ def test_hint_marks_the_side_its_name_says_in_the_picture_alone(tmp_path: Path) 
     np.testing.assert_array_equal(left.joints_px[LEFT], [[k, 2 * k] for k in range(21)])
     assert left.valid_2d.any(axis=1).tolist() == [True, False] == right.valid_2d.any(axis=1).tolist()[::-1]
     assert not left.valid_3d.any() and left.frame.camera.assumed
+    assert [path.suffix for path in clip.pictures] == [".jpg"] * len(clip)
     hidden = open_subset(folder).hidden
     assert hidden[0, LEFT].tolist() == [k % 2 == 1 for k in range(21)] and not hidden[0, RIGHT].any()
 
