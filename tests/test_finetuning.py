@@ -1,5 +1,7 @@
 """What fine-tuning is shown: hands, crops and their targets, changes by chance, losses."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -17,7 +19,7 @@ from tracker.errors import UsageError
 from tracker.joints import WRIST, FloatArray, Side
 from tracker.mano_numpy import mano_from_arrays
 from tracker.pose.hamer import crop_box, hand_estimate, projected
-from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation, Change, changed_box, draw
+from tracker.research.finetuning.augmentation import UNCHANGED, Change, changed_box, draw
 from tracker.research.finetuning.curves import SMOOTHED_OVER, TrainingLog, read_log, smoothed
 from tracker.research.finetuning.fitted_hands import FittedHands
 from tracker.research.finetuning.training_hands import (
@@ -43,7 +45,7 @@ from tracker.networks.hamer import HamerOutput
 from tracker.networks.picture_reader import HandReading
 from tracker.research.finetuning.dataset import Draw, Draws, HandPictures, make_sample, targets_of
 from tracker.research.finetuning.losses import Targets, crop_projection, losses
-from tracker.research.finetuning.options import LossWeights
+from tracker.research.finetuning.options import Augmentation, LossWeights
 
 if TYPE_CHECKING:
     from egoexo4d_release import MadeRelease
@@ -137,6 +139,11 @@ def test_the_fingerprint_is_of_the_hands_not_of_their_folder() -> None:
     moved = replace(hand, picture=Path("/elsewhere") / hand.picture.name)
     assert fingerprint([hand]) == fingerprint([moved])
     assert len({fingerprint(hands) for hands in ([hand], [other], [hand, other], [other, hand])}) == 4
+
+
+def test_the_options_need_no_library_so_that_commands_start_fast() -> None:
+    body = "import sys, tracker.cli_finetune; assert not {'numpy', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", body], check=True)
 
 
 # Crops and targets.

@@ -25,10 +25,10 @@ from tracker.errors import UsageError
 from tracker.networks.hamer import HamerConfig, load_hamer, network_of, seeded_crops
 from tracker.networks.vit import VitConfig
 from tracker.research.finetuning import checkpoints
-from tracker.research.finetuning.augmentation import UNCHANGED, Augmentation
+from tracker.research.finetuning.augmentation import UNCHANGED
 from tracker.research.finetuning.curves import read_log
 from tracker.research.finetuning.dataset import Draw, Draws, HandPictures, Sample
-from tracker.research.finetuning.options import LossWeights, TrainingOptions
+from tracker.research.finetuning.options import Augmentation, LossWeights, TrainingOptions
 from tracker.research.finetuning.training import Learner, TrainingError, train
 from tracker.research.finetuning.training_hands import TrainingHand
 

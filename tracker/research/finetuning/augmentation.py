@@ -11,26 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracker.joints import FloatArray
+from tracker.research.finetuning.options import Augmentation
 from tracker.structs import HandBox
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far crops are changed; the defaults are HaMeR's."""
-
-    scale: float = 0.3
-    """Spread of the crop's side, as a share of it; at most this."""
-    rotation_deg: float = 30.0
-    """Spread of the turn; at most twice this."""
-    rotation_rate: float = 0.6
-    """Share of crops that are turned."""
-    translation: float = 0.02
-    """Spread of the shift along each axis, as a share of the side; at most this."""
-    colour: float = 0.2
-    """How far red, green and blue are each made brighter or darker at most."""
-    extreme_crop_rate: float = 0.0
-    """Share of crops that show only a part of the hand (HaMeR: none; 0.1 in its body model's training)."""
-
 
 UNCHANGED = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 PART_OF_SIDE = (0.35, 0.65)

@@ -19,8 +19,9 @@ from tracker.mano_numpy import NUM_BETAS, NUM_MANO_JOINTS
 from tracker.networks.crop_sampling import mirrored_points, sample, trace
 from tracker.networks.hamer import CROP_PX, IMAGE_MEAN, IMAGE_STD
 from tracker.pose.hamer import crop_box
-from tracker.research.finetuning.augmentation import Augmentation, Change, changed_box, draw
+from tracker.research.finetuning.augmentation import Change, changed_box, draw
 from tracker.research.finetuning.losses import Targets
+from tracker.research.finetuning.options import Augmentation
 from tracker.research.finetuning.training_hands import TrainingHand
 from tracker.research.ground_truth.labelled import BoolArray
 from tracker.structs import ImageArray

@@ -1,10 +1,7 @@
-"""How HaMeR is trained, as plain values: no heavy library is needed to read or show them."""
+"""How HaMeR is trained, as plain values: the command line shows them, so no library is needed for them."""
 
 from dataclasses import dataclass, field
 from typing import Literal
-
-from tracker.crops import CropKind
-from tracker.research.finetuning.augmentation import Augmentation
 
 BackbonePart = Literal["frozen", "last", "all"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -27,6 +24,24 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """How far crops are changed; the defaults are HaMeR's."""
+
+    scale: float = 0.3
+    """Spread of the crop's side, as a share of it; at most this."""
+    rotation_deg: float = 30.0
+    """Spread of the turn; at most twice this."""
+    rotation_rate: float = 0.6
+    """Share of crops that are turned."""
+    translation: float = 0.02
+    """Spread of the shift along each axis, as a share of the side; at most this."""
+    colour: float = 0.2
+    """How far red, green and blue are each made brighter or darker at most."""
+    extreme_crop_rate: float = 0.0
+    """Share of crops that show only a part of the hand (HaMeR: none; 0.1 in its body model's training)."""
+
+
+@dataclass(frozen=True)
 class TrainingOptions:
     """How HaMeR is trained; learning rate, decay and clipping are its authors'."""
 
@@ -46,7 +61,7 @@ class TrainingOptions:
     """How many layers `last` means."""
     precision: Precision = "bf16-mixed"
     """Of the products. 16-mixed is for GPUs without bfloat16; 32-true is exact and slow."""
-    crop: CropKind = "affine"
+    crop: Literal["affine", "virtual"] = "affine"
     """Crops as published, or turned cameras as the tracker's own default has them."""
     seed: int = 0
     losses: LossWeights = field(default_factory=LossWeights)
