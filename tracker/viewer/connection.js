@@ -2,13 +2,14 @@
  * One WebSocket to the tracker, opened again whenever it is lost.
  *
  * @typedef {"connecting" | "open" | "waiting" | "token"} Phase
- *   open: messages come; waiting: lost, tried again at `retryAt`; token: the tracker wants one, or another one.
+ *   open: messages come; waiting: lost, tried again at `retryAt`, or at this moment where that is past; token: the
+ *   tracker wants one, or another one.
  */
 
 const SUBPROTOCOL = "hand-track.v1.json";
 const UNAUTHORISED = 4401;
 const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 10_000;
+const LONGEST_WAIT_MS = 2_000;
 /** Statistics come once a second, so a connection that says nothing for this long is dead without knowing it. */
 const SILENCE_MS = 8_000;
 const TOKEN_KEY = "hand-tracker-token";
@@ -18,6 +19,8 @@ export class Connection {
   #socket = null;
   #waitMs = FIRST_WAIT_MS;
   #timer = 0;
+  /** No connection could be made, or the last one broke, and none was made since. */
+  #lost = false;
   #heardAt = 0;
   /** The first header of this connection has come; others may, as when the picture's size changes. */
   #greeted = false;
@@ -45,7 +48,7 @@ export class Connection {
   /** Connect; from here on the connection looks after itself. */
   open() {
     clearTimeout(this.#timer);
-    this.onPhase("connecting", {});
+    this.onPhase(this.#lost ? "waiting" : "connecting", {});
     const socket = new WebSocket(this.url, SUBPROTOCOL);
     this.#socket = socket;
     this.#greeted = false;
@@ -81,6 +84,11 @@ export class Connection {
   useToken(token) {
     this.#token = token;
     this.#waitMs = FIRST_WAIT_MS;
+    this.tryNow();
+  }
+
+  /** Try now, also in place of a try under way. */
+  tryNow() {
     this.#drop();
     this.open();
   }
@@ -101,6 +109,7 @@ export class Connection {
     if (message?.type === "header" && !this.#greeted) {
       this.#greeted = true;
       this.#waitMs = FIRST_WAIT_MS;
+      this.#lost = false;
       if (this.#token) rememberToken(this.#token);
       this.onPhase("open", {});
     }
@@ -112,10 +121,12 @@ export class Connection {
     this.#timer = 0;
     if (code === UNAUTHORISED) {
       rememberToken(null);
+      this.#lost = false;
       this.onPhase("token", { refused: this.#token !== null });
       return;
     }
-    const waitMs = this.#waitMs * (0.8 + 0.4 * Math.random()); // clients of one tracker do not all come back at once
+    this.#lost = true;
+    const waitMs = this.#waitMs * (0.7 + 0.3 * Math.random()); // clients of one tracker do not all come back at once
     this.#waitMs = Math.min(2 * this.#waitMs, LONGEST_WAIT_MS);
     this.#timer = setTimeout(() => this.open(), waitMs);
     this.onPhase("waiting", { retryAt: performance.now() + waitMs });

@@ -141,6 +141,7 @@ function writeStatus() {
   const veil = element("veil");
   veil.hidden = !status.veil;
   write(veil, status.veil);
+  element("try-now").hidden = Boolean(recording) || link.phase !== "waiting";
   element("pause").setAttribute("aria-pressed", String(paused));
   element("pause").classList.toggle("plays", paused);
   write(element("pause-text"), paused ? "Resume" : "Pause");
@@ -223,6 +224,7 @@ async function openScene() {
 
 function listen() {
   const file = element("file");
+  element("try-now").onclick = () => connection.tryNow();
   element("pause").onclick = togglePause;
   element("record").onclick = () => recordButton.toggle();
   element("open").onclick = () => file.click();

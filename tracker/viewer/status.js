@@ -41,12 +41,13 @@ function describeLink(link, live) {
     case "token":
       return worded("token", "Token needed", "The tracker asks for a token", "The tracker asks for a token");
     case "waiting": {
-      const seconds = Math.max(0, Math.ceil((link.retryAt - performance.now()) / 1000));
+      const seconds = Math.ceil((link.retryAt - performance.now()) / 1000);
+      const next = seconds > 0 ? `next try in ${seconds} s` : "trying now";
       const lost =
         live.state === "ended"
           ? "The source has ended, and the tracker with it. This page waits for the next."
           : "No connection to the tracker. This page goes on trying.";
-      return worded("waiting", `No connection, next try in ${seconds} s`, lost, lost);
+      return worded("waiting", `No connection, ${next}`, lost, lost);
     }
   }
   if (live.state === "lost") {
