@@ -31,6 +31,8 @@ class Live:
     for the camera of a phone or headset, whose browser opens the page /camera of --serve."""
     realtime: bool = False
     """Play a file at its own rate as a camera would, dropping frames that come too fast."""
+    loop: bool = False
+    """Play a file so again and again, a second apart, until it is stopped."""
     max_frames: int | None = None
     """Stop after this many frames of the source."""
     reconnect: bool = True
@@ -192,7 +194,7 @@ def open_for(options: Live) -> "Source":
 
     if options.max_frames is not None and options.max_frames < 1:
         raise UsageError(f"--max-frames is {options.max_frames}; give 1 or more")
-    source = open_pictures(options)
+    source = open_rounds(options) if options.loop else open_pictures(options)
     for note in options.camera.notes():
         say(note)
     if options.camera.camera is None and options.camera.fov is None and options.source != "demo":
@@ -200,11 +202,18 @@ def open_for(options: Live) -> "Source":
             f"the camera's intrinsics are unknown: assuming {ASSUMED_FOV_DEG:g} degrees across "
             "the picture's longer side, so distances are rough; give --camera FILE or --fov DEGREES"
         )
-    if (options.realtime or options.sockets.any_asked_for) and not source.live:
+    if (options.realtime or options.loop or options.sockets.any_asked_for) and not source.live:
         from tracker.sources.paced import PacedSource
 
         return PacedSource(source)
     return source
+
+
+def open_rounds(options: Live) -> "Source":
+    """The recorded file asked for, again and again."""
+    from tracker.sources.looped import Looped
+
+    return Looped(partial(open_pictures, replace(options, max_frames=None)), max_frames=options.max_frames)
 
 
 def open_pictures(options: Live) -> "Source":
