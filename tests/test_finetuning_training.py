@@ -21,7 +21,7 @@ from tiny_hamer import eight_hands, tiny_hamer
 from torch.utils.data import DataLoader, default_collate
 
 from tracker.cli_finetune import Export, Finetune
-from tracker.errors import UsageError
+from tracker.errors import MissingDependencyError, UsageError
 from tracker.networks.hamer import HamerConfig, load_hamer, network_of, seeded_crops
 from tracker.networks.vit import VitConfig
 from tracker.research.finetuning import checkpoints
@@ -290,8 +290,8 @@ def _check_weights(weights: Path, checkpoint: Path, files: "OfficialFiles") -> N
     assert (read - before).abs().max() > 10 * (read - wanted).abs().max()
 
 
-def test_nothing_to_train_on_is_said(
-    training_set: Path, hamer_files: "OfficialFiles", tmp_path: Path
+def test_what_cannot_be_trained_is_said(
+    training_set: Path, hamer_files: "OfficialFiles", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "empty.json"
     annotations = json.loads(next(training_set.rglob("*.json")).read_text())
@@ -311,6 +311,10 @@ def test_nothing_to_train_on_is_said(
         command.run()
     with pytest.raises(UsageError, match="1 or more"):
         replace(command, steps=0).run()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="--devices 2: torch finds 1"):
+        replace(command, devices=2).run()
+    monkeypatch.undo()
     options = TrainingOptions(losses=LossWeights(hand_pose=0.001))
     with pytest.raises(UsageError, match="no hand has its parameters"):
         replace(command, annotations=None, training=options).run()
@@ -354,3 +358,12 @@ def test_a_real_size_step_fits_on_the_gpu(capsys: pytest.CaptureFixture[str]) ->
     with capsys.disabled():
         print(f"one step of 8 hands: {row['p50_ms']:.0f} ms, {row['memory_gb']:.1f} GB")
     assert row["memory_gb"] < 24  # the whole network trains on a common card
+
+
+def test_without_fabric_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    monkeypatch.delitem(sys.modules, "tracker.research.finetuning.command", raising=False)
+    monkeypatch.delitem(sys.modules, "tracker.research.finetuning.training", raising=False)
+    for command in (Finetune(tmp_path, tmp_path / "run"), Export(tmp_path, tmp_path / "w.safetensors")):
+        with pytest.raises(MissingDependencyError, match="extras `hamer` and `finetune`"):
+            command.run()

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
@@ -69,6 +70,7 @@ def finetune(plan: Plan, options: TrainingOptions, *, say: Say) -> int:
     Raises:
         TrackerError: there is nothing to train on, a file cannot be used, or the loss is no number.
     """
+    _check_devices(plan.devices, say)
     fabric = Fabric(accelerator="auto", devices=plan.devices, precision=options.precision)
     fabric.launch()  # other devices' processes run this whole command too
     tell: Say = say if fabric.is_global_zero else _say_nothing
@@ -89,6 +91,15 @@ def finetune(plan: Plan, options: TrainingOptions, *, say: Say) -> int:
         raise
     tell(f"{learner.step} steps are done; {plan.out / CHECKPOINT} can be exported")
     return 0
+
+
+def _check_devices(wanted: int, say: Say) -> None:
+    """Refuse more GPUs than there are; without any, processes on the CPU share the work."""
+    found = torch.cuda.device_count()
+    if 0 < found < wanted:
+        raise UsageError(f"--devices {wanted}: torch finds {found}")
+    if not found:
+        say("no CUDA GPU: HaMeR's own size is too much for a CPU; this is for tests")
 
 
 def _say_nothing(line: str) -> None:
