@@ -29,6 +29,7 @@ from tracker.sinks.layout import NATIVE, find_layout
 from tracker.sinks.wire import encode_frame, encode_header, read_clock
 from tracker.skeletons import SKELETONS
 from tracker.structs import Frame, TrackedFrame
+from tracker.web import server as server_module
 
 RUN_LIVE = Path(__file__).resolve().parents[1] / "run_live.py"
 LATEST = "handTracker.latest.frame?.frame"
@@ -341,8 +342,9 @@ def test_a_lost_connection_is_made_again(open_viewer: OpenViewer) -> None:
 
 
 def forgive_refusals(viewer: Viewer) -> None:
-    """A browser itself says so where nobody listens."""
-    viewer.complaints[:] = [line for line in viewer.complaints if "ERR_CONNECTION_REFUSED" not in line]
+    """A browser itself says so where nobody listens, or lets it in."""
+    own = re.compile("WebSocket connection to .* failed|Failed to load resource")
+    viewer.complaints[:] = [line for line in viewer.complaints if not own.match(line)]
 
 
 WAITS = (
@@ -373,6 +375,31 @@ def test_a_person_can_have_the_page_try_now(open_viewer: OpenViewer) -> None:
         send(server, viewer, two_hands(5))
         assert viewer.value("handTracker.state") == "playing"
     forgive_refusals(viewer)
+
+
+def test_a_full_tracker_does_not_look_like_a_dead_one(
+    open_viewer: OpenViewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_CLIENTS", 0)
+    with Server() as server:
+        viewer = open_viewer(server.port)
+        viewer.until_text("veil", "is there but lets no more clients in")
+        monkeypatch.setattr(server_module, "MAX_CLIENTS", 1)
+        send(server, viewer, two_hands(1))
+        assert viewer.value("handTracker.state") == "playing"
+    viewer.until_text("veil", "No connection to the tracker")
+    forgive_refusals(viewer)
+
+
+def test_the_words_of_a_tracker_without_a_place_are_shown(pages: Server, open_viewer: OpenViewer) -> None:
+    def refuse(route: Any) -> None:
+        route.send('{"type":"error","message":"all places are taken"}')
+        route.close(code=4429)
+
+    viewer = open_viewer(pages.port)
+    viewer.page.route_web_socket(re.compile("ws://"), refuse)
+    viewer.page.reload()
+    viewer.until_text("veil", "says: all places are taken[.] This page goes on")
 
 
 # Recordings.

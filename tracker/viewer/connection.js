@@ -8,10 +8,13 @@
 
 const SUBPROTOCOL = "hand-track.v1.json";
 const UNAUTHORISED = 4401;
+const NO_PLACE = 4429;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 2_000;
 /** Statistics come once a second, so a connection that says nothing for this long is dead without knowing it. */
 const SILENCE_MS = 8_000;
+const ANSWER_MS = 1_500;
+const FULL = "The tracker is there but lets no more clients in.";
 const TOKEN_KEY = "hand-tracker-token";
 
 export class Connection {
@@ -21,6 +24,9 @@ export class Connection {
   #timer = 0;
   /** No connection could be made, or the last one broke, and none was made since. */
   #lost = false;
+  #retryAt = 0;
+  /** Why the tracker does not let this page in; null while it is not there at all. @type {string | null} */
+  #refusal = null;
   #heardAt = 0;
   /** The first header of this connection has come; others may, as when the picture's size changes. */
   #greeted = false;
@@ -33,7 +39,8 @@ export class Connection {
    * @param {string} options.url
    * @param {string | null} options.token
    * @param {(message: any) => void} options.onMessage
-   * @param {(phase: Phase, detail: {retryAt?: number, refused?: boolean}) => void} options.onPhase
+   * @param {(phase: Phase, detail: {retryAt?: number, refused?: boolean, refusal?: string | null}) => void} options.onPhase
+   *   refused: the token was; refusal: why a tracker that is there does not let this page in
    */
   constructor({ url, token, onMessage, onPhase }) {
     this.url = url;
@@ -48,18 +55,31 @@ export class Connection {
   /** Connect; from here on the connection looks after itself. */
   open() {
     clearTimeout(this.#timer);
-    this.onPhase(this.#lost ? "waiting" : "connecting", {});
+    this.#retryAt = 0;
+    if (this.#lost) this.#tellLost();
+    else this.onPhase("connecting", {});
     const socket = new WebSocket(this.url, SUBPROTOCOL);
     this.#socket = socket;
     this.#greeted = false;
     this.#heardAt = performance.now();
+    let opened = false;
+    let said = "";
     socket.onopen = () => {
+      opened = true;
       this.#heardAt = performance.now();
       if (this.#token) this.send({ type: "token", token: this.#token });
       this.send({ type: "want", ...this.#wanted });
     };
-    socket.onmessage = (event) => this.#heard(event.data);
-    socket.onclose = (event) => this.#socket === socket && this.#closed(event.code);
+    socket.onmessage = (event) => {
+      const message = this.#heard(event.data);
+      if (message?.type === "error") said = String(message.message);
+    };
+    socket.onclose = ({ code }) => {
+      if (this.#socket !== socket) return;
+      if (opened) this.#refusal = code === NO_PLACE ? inWords(said) : null;
+      this.#closed(code);
+      if (!opened) this.#findOut();
+    };
   }
 
   /**
@@ -104,7 +124,7 @@ export class Connection {
     try {
       message = JSON.parse(text);
     } catch {
-      return; // not of this format; the next message may be
+      return null; // not of this format; the next message may be
     }
     if (message?.type === "header" && !this.#greeted) {
       this.#greeted = true;
@@ -114,6 +134,7 @@ export class Connection {
       this.onPhase("open", {});
     }
     if (message !== null && typeof message === "object") this.onMessage(message);
+    return message;
   }
 
   #closed(code) {
@@ -129,7 +150,20 @@ export class Connection {
     const waitMs = this.#waitMs * (0.7 + 0.3 * Math.random()); // clients of one tracker do not all come back at once
     this.#waitMs = Math.min(2 * this.#waitMs, LONGEST_WAIT_MS);
     this.#timer = setTimeout(() => this.open(), waitMs);
-    this.onPhase("waiting", { retryAt: performance.now() + waitMs });
+    this.#retryAt = performance.now() + waitMs;
+    this.#tellLost();
+  }
+
+  #tellLost() {
+    this.onPhase("waiting", { retryAt: this.#retryAt, refusal: this.#refusal });
+  }
+
+  /** Browsers do not say why a WebSocket was refused; a tracker that is there and refuses has no place left. */
+  async #findOut() {
+    const there = await trackerAnswers();
+    if (!this.#lost) return; // let in meanwhile
+    this.#refusal = there ? FULL : null;
+    this.#tellLost();
   }
 
   #endSilence() {
@@ -143,6 +177,20 @@ export class Connection {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
+  }
+}
+
+function inWords(said) {
+  return said ? `The tracker is there and says: ${said.replace(/\.$/, "")}.` : FULL;
+}
+
+/** Whether the tracker that served this page still answers. */
+async function trackerAnswers() {
+  try {
+    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
+    return /^[a-z ]{2,40}\s*$/.test(await answer.text()); // a state, not a proxy's page about a dead tracker
+  } catch {
+    return false;
   }
 }
 

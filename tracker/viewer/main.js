@@ -25,7 +25,7 @@ const shown = { header: null, layout: null, frame: null };
 let paused = false;
 let previewOn = true;
 let skinOn = false;
-let link = { phase: "connecting", retryAt: 0 };
+let link = { phase: "connecting", retryAt: 0, refusal: null };
 let due = false;
 
 const live = new Live({
@@ -47,8 +47,8 @@ const connection = new Connection({
   url: trackerUrl(),
   token: takeToken(),
   onMessage: (message) => live.take(message),
-  onPhase: (phase, { retryAt = 0, refused = false }) => {
-    link = { phase, retryAt };
+  onPhase: (phase, { retryAt = 0, refused = false, refusal = null }) => {
+    link = { phase, retryAt, refusal };
     if (phase === "open") live.connected();
     if (phase === "token") askForToken(refused).then((token) => connection.useToken(token));
     requestShow();

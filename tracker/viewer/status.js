@@ -2,7 +2,7 @@
 
 /**
  * @param {object} facts
- * @param {{phase: import("./connection.js").Phase, retryAt: number}} facts.link
+ * @param {{phase: import("./connection.js").Phase, retryAt: number, refusal: string | null}} facts.link
  * @param {import("./live.js").Live} facts.live
  * @param {boolean} facts.paused
  * @param {string | null} facts.recording the name of the file that is shown
@@ -43,6 +43,10 @@ function describeLink(link, live) {
     case "waiting": {
       const seconds = Math.ceil((link.retryAt - performance.now()) / 1000);
       const next = seconds > 0 ? `next try in ${seconds} s` : "trying now";
+      if (link.refusal) {
+        const refused = `${link.refusal} This page goes on trying.`;
+        return worded("waiting", `Not let in, ${next}`, refused, refused);
+      }
       const lost =
         live.state === "ended"
           ? "The source has ended, and the tracker with it. This page waits for the next."
