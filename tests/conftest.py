@@ -1,5 +1,6 @@
 """What all test files share: patience, and the folder of reference data, which not every checkout has."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,17 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Signals are heard as before: a command that was interrupted leaves them ignored for good."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        if handler is not None:  # None: not Python's
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

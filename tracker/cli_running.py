@@ -16,21 +16,26 @@ FILE_STATUS, LIVE_STATUS = 130, 0
 def interruptible() -> Iterator[None]:
     """Let a polite kill or a closed terminal end the run as Ctrl-C does: outputs closed, summary said.
 
-    Only the first is heard: a second would break off the closing of the outputs.
+    Only the first is heard, to the very end of the program: a second would break off the closing of the
+    outputs, or spoil the exit status.
     """
     signals = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 
+    interrupted = False
+
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for heard in signals:
-            signal.signal(heard, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal interrupted
+        if not interrupted:  # not SIG_IGN yet: of one that is under way Python would complain
+            interrupted = True
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A function would last until Python takes itself down; the rest of the program is longer.
+            signal.signal(number, signal.SIG_IGN if interrupted else handler)
 
 
 def home_folder() -> Path | None:
