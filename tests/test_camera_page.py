@@ -254,10 +254,14 @@ def test_by_tls_the_page_needs_the_token(camera_browser, tmp_path):
         page.fill("#token", TOKEN)
         page.click("#start")
         wait_for(page, SHOWS_BOTH)
+        page.evaluate("sessionStorage.clear()")
         page.goto("about:blank")
         page.goto(f"{url}camera#token={quote(TOKEN)}")
+        assert page.url == f"{url}camera"
+        page.reload()  # the tab keeps the token
         page.click("#start")
         wait_for(page, SHOWS_BOTH)
+        assert page.evaluate("localStorage.length") == 0
 
 
 def test_the_page_tells_of_another_camera_and_of_a_lost_tracker_and_comes_back(camera_browser, tmp_path):

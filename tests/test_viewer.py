@@ -315,6 +315,19 @@ def test_a_token_in_the_address_is_used_and_taken_out_of_it(open_viewer: OpenVie
         send(server, viewer, two_hands(1))
         assert viewer.page.url == f"http://127.0.0.1:{server.port}/"
         assert TOKEN not in viewer.page.content()
+        viewer.page.reload()
+        send(server, viewer, two_hands(2))
+        assert viewer.value("localStorage.length") == 0
+
+
+def test_a_link_with_a_token_works_in_a_page_that_asks_for_one(open_viewer: OpenViewer) -> None:
+    with Server(token=TOKEN) as server:
+        viewer = open_viewer(server.port)
+        viewer.until("document.getElementById('token-dialog').open")
+        viewer.page.goto(f"http://127.0.0.1:{server.port}/#token={TOKEN}")
+        send(server, viewer, two_hands(1))
+        assert viewer.page.url == f"http://127.0.0.1:{server.port}/"
+        assert not viewer.value("document.getElementById('token-dialog').open")
 
 
 def test_a_token_is_asked_for_and_a_wrong_one_again(open_viewer: OpenViewer) -> None:

@@ -6,6 +6,7 @@ import { openCamera, listCameras, whyNoCamera } from "./camera_device.js";
 import { ANOTHER_CAMERA, Link, WRONG_TOKEN } from "./camera_link.js";
 import { Pictures } from "./camera_pictures.js";
 import { Stage, chainsOf } from "./camera_stage.js";
+import { rememberToken, takeToken, watchForTokens } from "./token.js";
 
 const ASK_CLOCK_MS = 1_000;
 const FIRST_QUESTIONS = 8;
@@ -21,6 +22,8 @@ const page = Object.fromEntries(
 page.wantedRate = at("wanted-rate");
 
 const stage = new Stage(page.stage);
+let knownToken = takeToken();
+watchForTokens((token) => (knownToken = token));
 let clock, camera, hands, pictures, call, stream, header, lock; // of the running session, if there is one
 let running = false;
 let openings = 0;
@@ -35,13 +38,7 @@ function say(text, bad = false) {
 }
 
 function token() {
-  const fragment = location.hash.slice(1).replace(/^token=/, "");
-  if (page.token.value) return page.token.value;
-  try {
-    return decodeURIComponent(fragment);
-  } catch {
-    return fragment; // a lone percent sign is part of the token
-  }
+  return page.token.value || knownToken;
 }
 
 // Starting and stopping
@@ -150,6 +147,7 @@ function heardFromCamera(message) {
 
 function cameraReady(webrtc) {
   ready = true;
+  if (token()) rememberToken(token());
   const offered = page.way.querySelector("[value=webrtc]");
   offered.disabled = !webrtc || !("RTCPeerConnection" in window);
   if (offered.disabled) page.way.value = "jpeg";
@@ -162,6 +160,7 @@ function cameraClosed(code) {
   clearReadout();
   endCall();
   if (code === WRONG_TOKEN) {
+    rememberToken((knownToken = null));
     at("token-row").hidden = false;
     fail("The token is missing or wrong. Type the one that the tracker was started with, then start again.");
   } else if (code === ANOTHER_CAMERA) {

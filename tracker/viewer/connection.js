@@ -6,6 +6,8 @@
  *   tracker wants one, or another one.
  */
 
+import { rememberToken } from "./token.js";
+
 const SUBPROTOCOL = "hand-track.v1.json";
 const UNAUTHORISED = 4401;
 const NO_PLACE = 4429;
@@ -15,7 +17,6 @@ const LONGEST_WAIT_MS = 2_000;
 const SILENCE_MS = 8_000;
 const ANSWER_MS = 1_500;
 const FULL = "The tracker is there but lets no more clients in.";
-const TOKEN_KEY = "hand-tracker-token";
 
 export class Connection {
   /** @type {WebSocket | null} */
@@ -197,39 +198,4 @@ async function trackerAnswers() {
 /** Where the tracker listens that served this page. */
 export function trackerUrl() {
   return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`;
-}
-
-/**
- * The token of the address (`#token=...`, or all that follows `#`), which is taken out of the address bar; else the
- * one that worked before in this tab.
- *
- * @returns {string | null}
- */
-export function takeToken() {
-  const fragment = location.hash.slice(1);
-  if (fragment) history.replaceState(null, "", location.pathname + location.search);
-  const given = decoded(fragment.replace(/^token=/, ""));
-  if (given) return given;
-  try {
-    return sessionStorage.getItem(TOKEN_KEY);
-  } catch {
-    return null; // storage is switched off
-  }
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a lone percent sign is part of the token
-  }
-}
-
-function rememberToken(token) {
-  try {
-    if (token) sessionStorage.setItem(TOKEN_KEY, token);
-    else sessionStorage.removeItem(TOKEN_KEY);
-  } catch {
-    // storage is switched off: a reload asks again
-  }
 }

@@ -4,15 +4,16 @@
  * `window.handTracker.latest` is the header and the frame as shown, for scripts and tests.
  */
 
-import { Connection, takeToken, trackerUrl } from "./connection.js";
+import { Connection, trackerUrl } from "./connection.js";
 import { Figures } from "./figures.js";
 import { HandsPanel } from "./hands_panel.js";
 import { Live } from "./live.js";
 import { Overlay } from "./overlay.js";
-import { acceptDrops, acceptKeys, askForToken, element, toast, write } from "./page.js";
+import { acceptDrops, acceptKeys, askForToken, element, stopAskingForToken, toast, write } from "./page.js";
 import { Player } from "./player.js";
 import { RecordButton } from "./record_button.js";
 import { describe } from "./status.js";
+import { takeToken, watchForTokens } from "./token.js";
 
 const overlay = new Overlay(element("picture"));
 const hands = new HandsPanel(element("hands"), element("hand-card"), [element("picture"), element("space")]);
@@ -49,7 +50,10 @@ const connection = new Connection({
   onMessage: (message) => live.take(message),
   onPhase: (phase, { retryAt = 0, refused = false, refusal = null }) => {
     link = { phase, retryAt, refusal };
-    if (phase === "open") live.connected();
+    if (phase === "open") {
+      live.connected();
+      stopAskingForToken();
+    }
     if (phase === "token") askForToken(refused).then((token) => connection.useToken(token));
     requestShow();
   },
@@ -291,4 +295,5 @@ window.handTracker = {
 listen();
 openScene();
 ask();
+watchForTokens((token) => connection.useToken(token));
 connection.open();

@@ -68,11 +68,16 @@ export function askForToken(refused) {
   return new Promise((resolve) => {
     element("token-form").onsubmit = (event) => {
       event.preventDefault();
-      dialog.close();
-      again.hidden = true;
+      stopAskingForToken();
       resolve(field.value.trim());
     };
   });
+}
+
+/** The tracker has a token now. */
+export function stopAskingForToken() {
+  element("token-dialog").close();
+  element("token-again").hidden = true;
 }
 
 /**
