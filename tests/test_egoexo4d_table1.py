@@ -127,6 +127,15 @@ def table_of(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], dict[str, A
 WEIGHTS = ["--checkpoint", "a", "--mano", "b", "--potter-checkpoint", "c", "--finetuned", "d"]
 
 
+def test_fine_tuned_weights_need_no_others_of_the_network(
+    made_release: MadeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: Any
+) -> None:
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path / "empty"))
+    weights = ("--finetuned", "d", "--mano", "b", "--hands", tmp_path / "hands.jsonl")
+    assert command("score", made_release.prepared, "--system", "hamer-ft", *weights) == 0
+    assert [name for name, _ in loaded] == ["hamer align"]
+
+
 def test_all_systems_run_beside_the_papers_figures(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
 ) -> None:

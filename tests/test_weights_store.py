@@ -298,6 +298,14 @@ def test_weights_too_large_for_float16_are_named(files: OfficialFiles) -> None:
 # What a person is told
 
 
+def test_a_file_that_is_given_need_not_be_in_the_folder(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    assert find_weights(tmp_path, checkpoint=given, mano=given) == (given, given)
+    with pytest.raises(WeightsError, match="lacks MANO_RIGHT") as caught:
+        find_weights(tmp_path, checkpoint=given)
+    assert "hamer.ckpt" not in str(caught.value)
+
+
 def test_an_empty_folder_says_where_to_get_everything(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         find_weights(tmp_path)

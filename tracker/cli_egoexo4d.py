@@ -96,7 +96,10 @@ class SystemOptions:
         if self.system is not None and self.finetuned is not None and not preset.needs_finetuned:
             raise UsageError(f"--system {preset.name} has no use for --finetuned {self.finetuned}")
         names = self.tracking.ensemble or preset.member_options(self.finetuned)
-        base = self._base(replace(self.tracking, backend=preset.backend, ensemble=names))
+        checkpoint = (self.finetuned if preset.finetuned else None) or self.tracking.checkpoint
+        base = self._base(
+            replace(self.tracking, backend=preset.backend, ensemble=names, checkpoint=checkpoint)
+        )
         config = preset.over(base, finetuned=self.finetuned, members=base.ensemble.members)
         return self._run(preset.name, config, hands)
 

@@ -65,10 +65,9 @@ class Finetune:
             raise MissingDependencyError(_NEEDS) from error
         from tracker.weights_store import default_folder, find_weights
 
-        checkpoint, mano = self.checkpoint, self.mano
-        if checkpoint is None or mano is None:
-            found = find_weights(default_folder(home_folder()))
-            checkpoint, mano = checkpoint or found[0], mano or found[1]
+        checkpoint, mano = find_weights(
+            default_folder(home_folder()), checkpoint=self.checkpoint, mano=self.mano
+        )
         plan = Plan(
             prepared=self.prepared,
             annotations=self.annotations,

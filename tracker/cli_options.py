@@ -207,10 +207,7 @@ class TrackingOptions:
         from tracker.pose.hamer import HamerOptions
         from tracker.weights_store import default_folder, find_weights
 
-        checkpoint, mano = self.checkpoint, self.mano
-        if checkpoint is None or mano is None:
-            found = find_weights(default_folder(home))
-            checkpoint, mano = checkpoint or found[0], mano or found[1]
+        checkpoint, mano = find_weights(default_folder(home), checkpoint=self.checkpoint, mano=self.mano)
         return HamerOptions(
             checkpoint=checkpoint,
             mano=mano,

@@ -77,17 +77,20 @@ def default_folder(home: Path | None = None) -> Path:
     return user_folder(home) / "weights"
 
 
-def find_weights(folder: Path) -> tuple[Path, Path]:
-    """What ``load_hamer`` reads: the network's weights and MANO, as they lie in ``folder``.
+def find_weights(
+    folder: Path, *, checkpoint: Path | None = None, mano: Path | None = None
+) -> tuple[Path, Path]:
+    """What ``load_hamer`` reads: the network's weights and MANO, as they lie in ``folder`` unless given.
 
     Raises:
-        WeightsError: one is not there; says where to get it.
+        WeightsError: one that is not given is not there; says where to get it.
     """
-    missing = [file for file in OFFICIAL_FILES if not (folder / file.stored_as).is_file()]
+    needed = [file for file, given in ((CHECKPOINT, checkpoint), (MANO, mano)) if given is None]
+    missing = [file for file in needed if not (folder / file.stored_as).is_file()]
     if missing:
         lines = "; ".join(f"{file.name} ({file.what}): {file.where}" for file in missing)
         raise WeightsError(f"{folder} lacks {lines}. Then: {IMPORT_COMMAND}")
-    return folder / CHECKPOINT.stored_as, folder / MANO.stored_as
+    return checkpoint or folder / CHECKPOINT.stored_as, mano or folder / MANO.stored_as
 
 
 def find_potter(folder: Path) -> Path:
