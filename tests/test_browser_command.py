@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from tracker.cli_opening import open_for, serving_the_camera
 from tracker.cli_sockets import SocketOptions
-from tracker.cli_tracking import Live, open_for, serving_the_camera
+from tracker.cli_tracking import Live
 from tracker.cli_web import VIEWER_ADDRESS, say_where_the_camera_is, seen_from_outside
 from tracker.sinks.addresses import find_address
 from tracker.sources.browser_camera import BrowserCamera

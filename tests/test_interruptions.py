@@ -1,10 +1,22 @@
 """Ctrl-C: heard once, at any moment of a run, and never the cause of a traceback or a wrong exit status."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+from scripted_runs import wait_or_fail
+
+from tracker.cli_running import open_interruptibly
+from tracker.errors import SourceError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 
@@ -43,3 +55,84 @@ def test_every_ctrl_c_but_the_first_is_ignored_to_the_very_end() -> None:
     """A person holds the keys down: through the closing, the last words, and Python's own end."""
     run = subprocess.run([sys.executable, "-c", STOPPED_RUN], capture_output=True, text=True, timeout=30)
     assert (run.returncode, run.stderr) == (7, "")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "number", "command", "status"),
+    [
+        ("udp", signal.SIGINT, ["live", "--source"], 0),
+        ("tcp", signal.SIGTERM, ["live", "--source"], 0),
+        ("http", signal.SIGINT, ["live", "--source"], 0),
+        ("tcp", signal.SIGINT, ["calibrate-hand", "--distance-m", "0.5", "--fov", "60", "--source"], 130),
+    ],
+)
+def test_ctrl_c_while_a_source_is_opened_ends_the_run_at_once(
+    protocol: str, number: signal.Signals, command: list[str], status: int
+) -> None:
+    """Nobody sends by UDP; by TCP and HTTP somebody accepts and stays silent."""
+    with silent_peer(protocol) as (url, reached):
+        with subprocess.Popen(
+            [sys.executable, "-m", "tracker", *command, url], stderr=subprocess.PIPE, text=True
+        ) as run:
+            reached(run)
+            asked_s = time.monotonic()
+            run.send_signal(number)
+            _, said = run.communicate(timeout=30)
+        took_s = time.monotonic() - asked_s
+    assert (run.returncode, said) == (status, "")
+    assert took_s < 2.0  # the opening alone would take 5
+
+
+def test_what_opens_after_the_run_was_stopped_is_closed() -> None:
+    stopped, closed = threading.Event(), threading.Event()
+
+    class Late:
+        def close(self) -> None:
+            closed.set()
+
+    def open_late() -> Late:
+        signal.raise_signal(signal.SIGINT)
+        wait_or_fail(stopped)
+        return Late()
+
+    with pytest.raises(KeyboardInterrupt):
+        open_interruptibly(open_late)
+    assert not closed.is_set()
+    stopped.set()
+    wait_or_fail(closed)
+
+
+def test_what_opening_meets_is_raised_to_who_waits() -> None:
+    def refuse() -> Any:
+        raise SourceError("no such camera")
+
+    with pytest.raises(SourceError, match="no such camera"):
+        open_interruptibly(refuse)
+
+
+@contextmanager
+def silent_peer(protocol: str) -> Iterator[tuple[str, Callable[["subprocess.Popen[str]"], None]]]:
+    """An address that gives nothing, and what waits until a run has come to it."""
+    udp_ports, accepted = Path("/proc/net/udp"), list[socket.socket]()
+    if protocol == "udp" and not udp_ports.exists():
+        pytest.skip("needs Linux's list of sockets")
+    with socket.socket(type=socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        port = peer.getsockname()[1]
+        if protocol == "udp":
+            peer.close()  # the run binds the port itself
+        else:
+            peer.listen()
+            peer.settimeout(30)
+
+        def reached(run: "subprocess.Popen[str]") -> None:
+            if protocol != "udp":
+                accepted.append(peer.accept()[0])
+                return
+            while f":{port:04X} " not in udp_ports.read_text():
+                assert run.poll() is None
+                time.sleep(0.01)
+
+        yield f"{protocol}://127.0.0.1:{port}", reached
+    for connection in accepted:
+        connection.close()

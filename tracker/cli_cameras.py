@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tracker.cli_running import FILE_STATUS, LIVE_STATUS, interruptible, say
+from tracker.cli_running import FILE_STATUS, LIVE_STATUS, interruptible, open_interruptibly, say
 from tracker.errors import SinkFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _open(options: CalibrateCamera, stack: ExitStack) -> "tuple[Iterable[Picture
     folder = Path(options.source)
     if folder.is_dir():
         return folder_pictures(folder, say), False
-    source = open_source(options.source, max_frames=options.max_frames)
+    source = open_interruptibly(partial(open_source, options.source, max_frames=options.max_frames))
     stack.callback(source.close)
     return frame_pictures(source, live=source.live), source.live
 

@@ -3,13 +3,28 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Generic, Protocol, TypeVar
+
+
+class Closable(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+Opened = TypeVar("Opened", bound=Closable)
 
 FILE_STATUS, LIVE_STATUS = 130, 0
 """Exit status after Ctrl-C: a file was left unfinished; a live run ends that way."""
+HEARD_AGAIN_S = 0.2
+"""How often what waits looks up: on Windows a wait without end hears no Ctrl-C."""
 
 
 @contextmanager
@@ -36,6 +51,61 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             # A function would last until Python takes itself down; the rest of the program is longer.
             signal.signal(number, signal.SIG_IGN if interrupted else handler)
+
+
+def open_interruptibly(open_one: Callable[[], Opened]) -> Opened:
+    """What ``open_one`` opens and its errors; Ctrl-C is heard meanwhile.
+
+    It runs in a thread of its own, as video libraries wait for a silent peer deaf to signals. What opens
+    after somebody stopped the run is closed.
+    """
+    opening = _Opening(open_one)
+    try:
+        opening.start()
+        return opening.wait()
+    except BaseException:
+        opening.give_up()
+        raise
+
+
+class _Opening(threading.Thread, Generic[Opened]):
+    def __init__(self, open_one: Callable[[], Opened]) -> None:
+        super().__init__(name="opening", daemon=True)
+        self._open_one = open_one
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._opened: Opened | None = None
+        self._failure: BaseException | None = None
+        self._given_up = False
+
+    def run(self) -> None:
+        try:
+            opened = self._open_one()
+        except BaseException as failure:  # raised again in the thread that waits
+            self._failure = failure
+        else:
+            with self._lock:
+                self._opened = opened
+                late = self._given_up
+            if late:
+                opened.close()
+        finally:
+            self._done.set()
+
+    def wait(self) -> Opened:
+        while not self._done.wait(HEARD_AGAIN_S):
+            pass
+        if self._failure is not None:
+            raise self._failure
+        assert self._opened is not None
+        return self._opened
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            opened = self._opened
+        if opened is not None:
+            opened.close()
 
 
 def home_folder() -> Path | None:

@@ -7,9 +7,10 @@ from typing import Literal
 
 import tyro
 
+from tracker.cli_opening import open_for
 from tracker.cli_options import CameraOptions, TrackingOptions
 from tracker.cli_running import home_folder, interruptible, say
-from tracker.cli_tracking import Live, open_for
+from tracker.cli_tracking import Live
 from tracker.errors import UsageError
 from tracker.user_folder import user_folder
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 from urllib.parse import unquote
 
 from tracker.cameras import Camera, CameraChoice, load_camera
@@ -116,7 +116,7 @@ def open_source(
 
         open_webcam = reopening_webcam if reconnect else Webcam
         return open_webcam(number, config=webcam, cameras=cameras, max_frames=max_frames)
-    if isinstance(location, str) and re.match(r"(?!file:)[A-Za-z][\w+.-]*://", location):
+    if _is_url(location):
         from tracker.sources.network_stream import NetworkStream, reopening_stream
 
         open_stream = reopening_stream if reconnect else NetworkStream
@@ -132,6 +132,16 @@ def webcam_number(location: str | Path) -> int | None:
     if device is not None:
         return int(device[1])
     return int(location) if isinstance(location, str) and re.fullmatch(r"[0-9]{1,3}", location) else None
+
+
+def names_live_source(location: str) -> bool:
+    """Whether it names a webcam, a browser's camera or a URL, behind which may be a file after all."""
+    return location == BROWSER_LOCATION or webcam_number(location) is not None or _is_url(location)
+
+
+def _is_url(location: str | Path) -> TypeGuard[str]:
+    """Whether it is read over the network; ``file://`` names a file."""
+    return isinstance(location, str) and re.match(r"(?!file:)[A-Za-z][\w+.-]*://", location) is not None
 
 
 def _file_path(location: str | Path) -> Path:
