@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import msgspec
 import pytest
 from scripted_runs import PATIENCE_S
 from tracked_values import two_hands
-from web_server import TOKEN, Server, wait_until
+from web_server import TOKEN, Server, upgrade_request, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -23,7 +24,9 @@ from tracker.cli_web import tls_context
 from tracker.errors import UsageError
 from tracker.web import connections, hearing
 from tracker.web import server as server_module
+from tracker.web.listener import MAX_ASKING, MAX_WAITING, _Crowd
 from tracker.web.pages import Pages
+from tracker.web.server import MAX_CLIENTS
 
 FUZZED_MESSAGES = int(os.environ.get("FUZZED_MESSAGES", "1000"))
 """How many client messages the fuzz test sends; 10000 is its long form."""
@@ -271,7 +274,7 @@ def test_more_clients_than_may_come_are_told_so(monkeypatch: pytest.MonkeyPatch)
         wait_until(lambda: server.clients == 3)
         with server.raw(server.upgrade()) as fourth:
             answer = read_to_end(fourth)
-            assert answer.startswith(b"HTTP/1.1 503 ") and b"as many clients" in answer
+            assert answer.startswith(b"HTTP/1.1 503 ") and b"too many clients" in answer
         peers.pop().close()
         wait_until(lambda: server.clients == 2)
         is_well(server)
@@ -279,22 +282,91 @@ def test_more_clients_than_may_come_are_told_so(monkeypatch: pytest.MonkeyPatch)
             peer.close()
 
 
-def test_peers_that_only_connect_are_turned_away_beyond_a_number_and_clients_notice_nothing(
-    server: Server,
+def flood(server: Server, peers: int, said: bytes) -> list[socket.socket]:
+    """Connections that have said something, and then say nothing."""
+    crowd = []
+    for _ in range(peers):
+        peer = server.raw(b"")
+        with suppress(OSError):  # it was let go already
+            peer.sendall(said)
+        crowd.append(peer)
+    return crowd
+
+
+FLOODS: dict[str, tuple[bytes, dict[str, str]]] = {
+    "nothing": (b"", {}),
+    "half requests": (b"GET / HTTP/1.1\r\nHost: lo", {}),
+    "half requests, with a token": (b"GET / HTTP/1.1\r\nHost: lo", {"token": TOKEN}),
+    "pages that nobody reads": (b"GET /three.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n", {}),
+    "clients that do not say the token": (upgrade_request("localhost"), {"token": TOKEN}),
+}
+
+
+@pytest.mark.parametrize(("said", "options"), FLOODS.values(), ids=FLOODS)
+def test_a_flood_that_never_becomes_clients_keeps_nobody_out(
+    said: bytes, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.sink._listener.max_open = 12
-    with server.connect() as client:
-        client.hear()
-        crowd = [socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) for _ in range(40)]
-        wait_until(lambda: server.sink._listener.open == 12)
-        for index in range(20):
+    for module, limit in ((connections, "HEADERS_S"), (hearing, "TOKEN_S"), (server_module, "FAREWELL_S")):
+        monkeypatch.setattr(module, limit, 60.0)  # the flood does not end by itself
+    headers = {"Authorization": f"Bearer {TOKEN}"} if options else {}
+    with Server(**options) as server, server.connect(additional_headers=headers) as client:
+        assert client.hear()["type"] == "header"
+        crowd = flood(server, 300, said)
+        for index in range(5):
             server.sink.send(two_hands(index), None)
+            assert server.get("/healthz")[0] == 200
             assert client.hear()["frame"] == index
-        assert server.sink._listener.open == 12
+            crowd += flood(server, 20, said)
+        with server.connect(additional_headers=headers) as late:
+            assert late.hear()["type"] == "header"
+        assert server.sink._listener.open <= MAX_WAITING + MAX_ASKING + 2
         for peer in crowd:
             peer.close()
         wait_until(lambda: server.sink._listener.open == 1)
-        is_well(server)
+
+
+def test_the_host_with_the_most_connections_makes_room() -> None:
+    crowd = _Crowd(limit=4)
+    places = [("10.0.0.9", 1), *(("10.0.0.5", port) for port in range(6))]
+    pairs = [socket.socketpair() for _ in places]
+    for place, (ours, theirs) in zip(places, pairs, strict=True):
+        theirs.setblocking(False)
+        crowd.add(place, ours)
+    ended = []
+    for place, (_, theirs) in zip(places, pairs, strict=True):
+        with suppress(BlockingIOError):
+            ended.append((place, theirs.recv(1)))
+    assert ended == [(("10.0.0.5", port), b"") for port in range(3)]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def test_200_programs_at_once_are_let_in_or_told_why_not() -> None:
+    with Server() as server:
+        peers = [server.raw(b"") for _ in range(200)]
+        for peer in peers:
+            peer.sendall(server.upgrade())
+        answers = [peer.recv(12) for peer in peers]
+        assert answers.count(b"HTTP/1.1 101") == MAX_CLIENTS
+        refused = [peer for peer, answer in zip(peers, answers, strict=True) if answer != b"HTTP/1.1 101"]
+        assert all(answer == b"HTTP/1.1 503" for answer in answers if answer != b"HTTP/1.1 101") and all(
+            b"too many clients" in read_to_end(peer) for peer in refused
+        )
+        for peer in peers:
+            peer.close()
+
+
+def test_a_page_beyond_the_last_place_is_told_so_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MAX_CLIENTS", 1)
+    with Server() as server, server.connect() as client:
+        assert client.hear()["type"] == "header"
+        with server.connect(origin=f"http://127.0.0.1:{server.port}") as page:
+            assert "too many clients" in page.hear()["message"]
+            with pytest.raises(ConnectionClosed) as closed:
+                page.hear()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == server_module.TOO_MANY_CLIENTS
+        assert server.clients == 1
 
 
 def test_clients_without_the_token_take_their_places_for_a_while_only(

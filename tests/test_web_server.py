@@ -305,7 +305,9 @@ def test_a_client_whose_first_message_is_the_token_listens(guarded: Server) -> N
         assert client.hear()["type"] == "header"
 
 
-@pytest.mark.parametrize("said", [{"type": "token", "token": "guess"}, {"type": "want"}, {"type": "token"}])
+@pytest.mark.parametrize(
+    "said", [{"type": "token", "token": "guess"}, {"type": "want"}, {"type": "token"}, {"type": "ö" * 99}]
+)
 def test_a_client_that_says_something_else_first_hears_nothing(
     guarded: Server, said: dict[str, object]
 ) -> None:

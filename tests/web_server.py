@@ -40,6 +40,19 @@ def skip_without_network() -> None:
         pytest.skip("this machine has no network beside its loopback")
 
 
+def upgrade_request(host: str, **headers: str) -> bytes:
+    """The bytes of a request for a WebSocket."""
+    all_headers = {
+        "Host": host,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    } | {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}" for name, value in all_headers.items() if value]
+    return "\r\n".join(["GET / HTTP/1.1", *lines, "", ""]).encode()
+
+
 class Server:
     """A sink that serves, begun."""
 
@@ -91,15 +104,7 @@ class Server:
 
     def upgrade(self, **headers: str) -> bytes:
         """The bytes of a request for a WebSocket."""
-        all_headers = {
-            "Host": f"127.0.0.1:{self.port}",
-            "Upgrade": "websocket",
-            "Connection": "Upgrade",
-            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Version": "13",
-        } | {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = [f"{name}: {value}" for name, value in all_headers.items() if value]
-        return "\r\n".join(["GET / HTTP/1.1", *lines, "", ""]).encode()
+        return upgrade_request(f"127.0.0.1:{self.port}", **headers)
 
     @property
     def clients(self) -> int:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from websockets.asyncio.server import ServerConnection
 
+from tracker.web.listener import LimitedListener
+
 HEADERS_S = 5.0
 """How long a peer may take to send a request."""
 MAX_MESSAGE_BYTES = 1 << 16
@@ -23,12 +25,26 @@ class WebConnection(ServerConnection):
     """Called soon after all that was written has left."""
     open_connections: ClassVar["set[WebConnection]"]
     """Where this one is kept while it is open."""
+    listener: ClassVar[LimitedListener]
+    """Where it came in."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer has connected."""
         super().connection_made(transport)
         self.open_connections.add(self)
         self.loop.call_later(HEADERS_S, self._expect_request)
+
+    def process_event(self, event: Any) -> None:
+        """A request, and then frames."""
+        new = self.request is None
+        super().process_event(event)
+        if new and self.request is not None:
+            self.listener.has_asked(self.place)
+
+    @property
+    def place(self) -> Any:
+        """Where the peer is, as the listener knows it."""
+        return self.transport.get_extra_info("peername")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
@@ -54,13 +70,14 @@ class WebConnection(ServerConnection):
             self.transport.abort()
 
 
-def connections_in(open_connections: set[WebConnection]) -> type[WebConnection]:
-    """The connections of one server, which are in ``open_connections`` while they are open."""
+def connections_in(open_connections: set[WebConnection], listener: LimitedListener) -> type[WebConnection]:
+    """The connections that come in at ``listener``; they are in ``open_connections`` while they are open."""
 
     class OwnConnection(WebConnection):
         pass
 
     OwnConnection.open_connections = open_connections
+    OwnConnection.listener = listener
     return OwnConnection
 
 

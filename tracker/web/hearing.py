@@ -16,6 +16,8 @@ TOKEN_S = 5.0
 """How long a client may take to say the token."""
 GOODBYE_S = 1.0
 """How long a client may take to hear why it is let go."""
+MAX_REASON_BYTES = 123
+"""RFC 6455, section 5.5: of a close frame."""
 WRONG_TOKEN = 4401
 """The code a connection is closed with."""
 
@@ -39,13 +41,19 @@ async def hear_token(connection: WebConnection, access: Access) -> bool:
         reason = f"no token came within {TOKEN_S:g} seconds"
     except ValueError as error:
         reason = str(error)
-    failure = websocket_frame(Failure(reason), binary=connection.subprotocol == MESSAGE_PACK)
-    connection.transport.write(failure)
+    await dismiss(connection, reason, WRONG_TOKEN)
+    return False
+
+
+async def dismiss(connection: WebConnection, reason: str, code: int) -> None:
+    """Tell a client why it is let go, and let it go."""
+    connection.transport.write(
+        websocket_frame(Failure(reason), binary=connection.subprotocol == MESSAGE_PACK)
+    )
     with suppress(TimeoutError):
         async with asyncio.timeout(GOODBYE_S):
-            await connection.close(WRONG_TOKEN, "no token")
+            await connection.close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
     connection.transport.abort()  # its place is for others
-    return False
 
 
 def obey(client: Client, message: str | bytes, options: ServerOptions) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -15,6 +16,7 @@ from tracker.web.pages import Pages, response, text
 JSON, MESSAGE_PACK = Subprotocol("hand-track.v1.json"), Subprotocol("hand-track.v1.msgpack")
 SUBPROTOCOLS = (JSON, MESSAGE_PACK)
 HANDS_PATH, CAMERA_PATH = "/", "/camera"
+NO_PLACE = "too many clients: there are as many as there may be; try again when one has gone"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Routes:
             answer = text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered", headers={"Allow": "GET"})
             return answer, credentials
         if any("websocket" in value.lower() for value in headers.get_all("Upgrade")):
-            return self._upgrade(path, credentials, headers.get_all("Sec-WebSocket-Protocol")), credentials
+            return self._upgrade(path, credentials, headers), credentials
         return self._page(path, credentials), credentials
 
     def _page(self, path: str, credentials: Credentials) -> Response:
@@ -58,13 +60,15 @@ class Routes:
             return response(HTTPStatus.OK, CONTENT_TYPE, self.metrics().encode())
         return self.pages.answer(path)
 
-    def _upgrade(self, path: str, credentials: Credentials, subprotocols: list[str]) -> Response | None:
+    def _upgrade(self, path: str, credentials: Credentials, headers: Headers) -> Response | None:
         if path != HANDS_PATH and not (path == CAMERA_PATH and self.camera):
             return text(HTTPStatus.NOT_FOUND, f"there is no WebSocket at {path[:100]!r}")
         if credentials == "wrong":
             return _unauthorized()
-        if not self.has_place():
-            return text(HTTPStatus.SERVICE_UNAVAILABLE, "there are as many clients as there may be")
+        # A page cannot see what a handshake is answered: it is let in to be told, and let go.
+        if not self.has_place() and "Origin" not in headers:
+            return text(HTTPStatus.SERVICE_UNAVAILABLE, NO_PLACE, headers={"Retry-After": "5"})
+        subprotocols = headers.get_all("Sec-WebSocket-Protocol")
         asked = [name.strip() for value in subprotocols for name in value.split(",")]
         if asked and not any(name in SUBPROTOCOLS for name in asked):
             known = ", ".join(SUBPROTOCOLS)

@@ -14,21 +14,21 @@ from tracker.web.board import Board, Numbered
 from tracker.web.camera_channel import MAX_PICTURE_BYTES, attend_camera
 from tracker.web.client import Client
 from tracker.web.connections import MAX_MESSAGE_BYTES, WebConnection, connections_in, tell_of_bugs
-from tracker.web.hearing import hear_token, obey
+from tracker.web.hearing import dismiss, hear_token, obey
 from tracker.web.listener import LimitedListener
 from tracker.web.metrics import prometheus_text, stats_message
 from tracker.web.options import ServerOptions
 from tracker.web.pacing import Budget
 from tracker.web.pages import Pages
 from tracker.web.previews import Previews
-from tracker.web.routes import CAMERA_PATH, MESSAGE_PACK, Routes, path_of, select_subprotocol
+from tracker.web.routes import CAMERA_PATH, MESSAGE_PACK, NO_PLACE, Routes, path_of, select_subprotocol
 from tracker.web.server_messages import PreviewMessage
 from tracker.web.spelling import SpelledFrame, SpelledPreview, SpelledStats
 from tracker.web.statistics import Statistics
 
 MAX_CLIENTS = 128
-SPARE_CONNECTIONS = 64
-"""Beside clients: pages under way, handshakes, clients that have not said the token."""
+TOO_MANY_CLIENTS = 4429
+"""The code that a client beyond them is closed with."""
 TLS_S = 5.0
 """How long a peer may take to agree upon TLS."""
 FAREWELL_S = 10.0
@@ -103,7 +103,7 @@ class WebServer:
             write_limit=(1, 0),  # at 0, asyncio's TLS pauses writing with an empty buffer and may not resume
             server_header=None,
             logger=_library_log,
-            create_connection=connections_in(self._connections),
+            create_connection=connections_in(self._connections, self._listener),
         )
         ticking = asyncio.get_running_loop().create_task(self._tick())
         try:
@@ -221,10 +221,14 @@ class WebServer:
 
     async def _attend(self, connection: ServerConnection) -> None:
         assert isinstance(connection, WebConnection)
-        self._attended.add(connection)
         try:
             if not (connection.granted or await hear_token(connection, self._options.access)):
                 return
+            if len(self._attended) >= MAX_CLIENTS:
+                await dismiss(connection, NO_PLACE, TOO_MANY_CLIENTS)
+                return
+            self._attended.add(connection)
+            self._listener.is_client(connection.place)
             if self._options.camera is not None and path_of(connection.request) == CAMERA_PATH:
                 connection.take_messages_up_to(MAX_PICTURE_BYTES)
                 await attend_camera(connection, self._options.camera)

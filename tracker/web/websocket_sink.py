@@ -18,7 +18,7 @@ from tracker.web.board import Board
 from tracker.web.camera_channel import CameraEnd
 from tracker.web.listener import LimitedListener
 from tracker.web.options import ServerOptions
-from tracker.web.server import MAX_CLIENTS, SPARE_CONNECTIONS, WebServer
+from tracker.web.server import WebServer
 from tracker.web.spelling import RunFacts
 from tracker.web.statistics import Statistics
 
@@ -68,7 +68,7 @@ class WebSocketSink:
             machine=socket.gethostname(),
             origins=tuple(map(_place, origins)),
         )
-        listener = LimitedListener(listen(address, option=_OPTION), max_open=MAX_CLIENTS + SPARE_CONNECTIONS)
+        listener = LimitedListener(listen(address, option=_OPTION))
         self.listens_at: tuple[str, int] = listener.getsockname()[:2]
         self._name = f"{_OPTION} {address.text}"
         self._preview = preview
