@@ -64,6 +64,7 @@ TOPS = (
     "cli_pseudo_labels",
     "cli_finetune",
     "cli_web",
+    "cli_written",
     "__main__",
     "research",
 )

@@ -13,6 +13,7 @@ from tracker.cli_opening import open_for, open_pictures, open_sinks, served_mano
 from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
 from tracker.cli_running import FILE_STATUS, LIVE_STATUS, home_folder, interruptible, open_interruptibly, say
 from tracker.cli_sockets import SocketOptions
+from tracker.cli_written import WrittenFile, telling_of, watch_files
 from tracker.errors import SinkFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -120,38 +121,39 @@ def opened_and_run(options: Live, *, smooth: bool) -> int:
     broken: list[SinkFailedError] = []
     lead_s = lead_time_s(options.predict)
     options = serving_the_camera(options)
-    with interruptible(), ExitStack() as stack:
-        source = open_for(options)
-        stack.callback(source.close)
-        if smooth and source.live:
-            raise UsageError("--smooth needs a recorded file: a live feed has no later frames to go by")
-        webcam = webcam_number(options.source) is not None
-        hand = options.tracking.hand_used(home_folder(), webcam=webcam, say=say)
-        tracker = stack.enter_context(
-            options.tracking.load(
-                home_folder(), webcam=webcam, hand=hand, publish_measured=smooth, lead_s=lead_s
+    files: list[WrittenFile] = []
+    with interruptible(), telling_of(files):
+        with ExitStack() as stack:
+            source = open_for(options)
+            stack.callback(source.close)
+            if smooth and source.live:
+                raise UsageError("--smooth needs a recorded file: a live feed has no later frames to go by")
+            webcam = webcam_number(options.source) is not None
+            hand = options.tracking.hand_used(home_folder(), webcam=webcam, say=say)
+            tracker = stack.enter_context(
+                options.tracking.load(
+                    home_folder(), webcam=webcam, hand=hand, publish_measured=smooth, lead_s=lead_s
+                )
             )
-        )
-        outputs = stack.enter_context(
-            Outputs(
-                open_sinks(options, source),
-                source=source.name,
-                backend=options.tracking.backend_name,
-                hand=None if hand is None else hand.used,
-                on_broken=partial(leave_out, broken) if source.live else None,
+            sinks = open_sinks(options, source)
+            files += watch_files(options.output, sinks)
+            outputs = stack.enter_context(
+                Outputs(
+                    sinks,
+                    source=source.name,
+                    backend=options.tracking.backend_name,
+                    hand=None if hand is None else hand.used,
+                    on_broken=partial(leave_out, broken) if source.live else None,
+                )
             )
-        )
-        progress = Progress(live=source.live, total_frames=source.frame_count)
-        stack.callback(progress.close)
-        run = run_live if source.live else two_pass(options) if smooth else run_recorded
-        try:
-            run(source, tracker.process, outputs, progress.observe, tracker.prepare)
-        except KeyboardInterrupt:
-            interrupted = True
-    say(progress.summary())
-    for path in (options.output.record, options.output.video):
-        if path is not None:
-            say(f"wrote {path}")
+            progress = Progress(live=source.live, total_frames=source.frame_count)
+            stack.callback(progress.close)
+            run = run_live if source.live else two_pass(options) if smooth else run_recorded
+            try:
+                run(source, tracker.process, outputs, progress.observe, tracker.prepare)
+            except KeyboardInterrupt:
+                interrupted = True
+        say(progress.summary())
     if broken:
         return 1
     return (LIVE_STATUS if source.live else FILE_STATUS) if interrupted else 0
@@ -192,33 +194,36 @@ def replay(options: Replay) -> int:
     from tracker.sinks.recording import read_recording
     from tracker.sources import open_source
 
-    with interruptible(), ExitStack() as stack:
-        messages = read_recording(options.recording)
-        first = next(messages)  # a file that is no recording is refused before an output is touched
-        pictures = None
-        if options.picture is not None:
-            source = open_interruptibly(partial(open_source, options.picture))
-            stack.callback(source.close)
-            pictures = iter(source)
-        mano = options.mano
-        if mano is None and (options.output.draws_meshes or options.sockets.serves):
-            mano = stored_mano(home_folder())
-        sinks = options.sockets.open(
-            options.output.layout, background=False, say=say, mano=served_mano(options.sockets, mano)
-        )
-        for sink in sinks:
-            stack.callback(sink.close)
-        files = options.output.open(reads=[options.recording, options.picture], mano=mano)
-        for sink in files:
-            stack.callback(sink.close)
-        progress = Progress(live=False, total_frames=None, what="sending")
-        stack.callback(progress.close)
-        replay_messages(
-            chain([first], messages),
-            sinks + files,
-            pictures=pictures,
-            wait_until_s=None if options.full_speed else Pacer(),
-            observe=progress.observe,
-        )
-    say(progress.summary())
+    written: list[WrittenFile] = []
+    with interruptible(), telling_of(written):
+        with ExitStack() as stack:
+            messages = read_recording(options.recording)
+            first = next(messages)  # a file that is no recording is refused before an output is touched
+            pictures = None
+            if options.picture is not None:
+                source = open_interruptibly(partial(open_source, options.picture))
+                stack.callback(source.close)
+                pictures = iter(source)
+            mano = options.mano
+            if mano is None and (options.output.draws_meshes or options.sockets.serves):
+                mano = stored_mano(home_folder())
+            sinks = options.sockets.open(
+                options.output.layout, background=False, say=say, mano=served_mano(options.sockets, mano)
+            )
+            for sink in sinks:
+                stack.callback(sink.close)
+            files = options.output.open(reads=[options.recording, options.picture], mano=mano)
+            written += watch_files(options.output, files)
+            for sink in files:
+                stack.callback(sink.close)
+            progress = Progress(live=False, total_frames=None, what="sending")
+            stack.callback(progress.close)
+            replay_messages(
+                chain([first], messages),
+                sinks + files,
+                pictures=pictures,
+                wait_until_s=None if options.full_speed else Pacer(),
+                observe=progress.observe,
+            )
+        say(progress.summary())
     return 0
