@@ -383,6 +383,9 @@ def write_start_of(path: Path, whole: Path, share: float) -> Path:
         (lambda d: write_video(d / "nothing.mp4", frames=0), "holds no video"),
         (lambda d: write_video(d / "nothing.mkv", frames=0), "cannot be read as video"),
         (lambda d: "/dev/video97", "no webcam 97"),
+        (lambda d: "-1", "no webcam -1; they are numbered from 0"),
+        (lambda d: "", "source is empty"),
+        (lambda d: " ", "source is empty"),
     ],
 )
 def test_bad_input_fails_at_open_with_one_clear_line(tmp_path, capfd, make, says):
@@ -512,3 +515,25 @@ def test_real_recordings_are_read_whole(path):
         assert frame.capture_time_s == pytest.approx(count / 30.0, abs=1e-3)
         count += 1
     assert count == source.frame_count
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "rtsp//user:secretpw@host/x",
+        "user:secretpw@host/x",
+        "rtsp:/user:secretpw@host/x?key=secretpw",
+        "user:an@secretpw@host/x#secretpw",
+        "rtsp//user:secretpw/with@host/x",
+    ],
+)
+def test_a_mistyped_url_gives_no_password_away(location):
+    with pytest.raises(SourceError, match=r"\.\.\.@host/x is no file") as failure:
+        open_source(location)
+    assert "secretpw" not in str(failure.value)
+
+
+def test_a_file_with_a_name_like_a_url_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "plain.mp4", frames=1).rename(tmp_path / "at 12:30@home.mp4")
+    assert len(list(open_source("at 12:30@home.mp4"))) == 1

@@ -1,5 +1,6 @@
 """Where pictures come from: recorded files, webcams and network streams behind one protocol."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -149,4 +150,25 @@ def _file_path(location: str | Path) -> Path:
         return MODELS_DIRECTORY / "demo.mp4"
     if isinstance(location, str) and location.startswith("file://"):
         return Path(unquote(location.removeprefix("file://")))
+    if isinstance(location, str):
+        _refuse_mistyped(location)
     return Path(location)
+
+
+def _refuse_mistyped(location: str) -> None:
+    """Say what is wrong with names that are meant for something else, and never a password of a URL.
+
+    Raises:
+        SourceError: it is empty, a negative number, or a URL without its protocol, and no such file is there.
+    """
+    if not location.strip():
+        raise SourceError("the source is empty; give a webcam's number, a video file or a URL")
+    if os.path.exists(location):
+        return
+    if re.fullmatch(r"-[0-9]+", location):
+        raise SourceError(f"there is no webcam {location}; they are numbered from 0")
+    if re.search(r":.*@", location, re.DOTALL):
+        place = re.split(r"[?#]", location.rpartition("@")[2], maxsplit=1)[0]
+        raise SourceError(
+            f"...@{place} is no file, and no URL either; write it as protocol://user:password@host/path"
+        )
