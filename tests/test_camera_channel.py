@@ -4,9 +4,10 @@ import asyncio
 import json
 import random
 import struct
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -195,6 +196,44 @@ def test_endless_garbage_ends_the_connection():
                 await socket.recv()
             assert socket.close_code == TOO_MANY_ERRORS
         assert not camera.attended
+
+    run(conversation)
+
+
+def test_endless_garbage_ends_the_connection_though_more_of_it_comes():
+    garbage = b"\x81\x87\x00\x00\x00\x00garbage"  # masked by zeros
+    camera = Camera()
+    with Server(camera=camera) as server:
+        request = server.upgrade().replace(b"GET / ", b"GET /camera ")
+        with server.raw(request) as peer:
+
+            def send_on() -> None:
+                with suppress(OSError):
+                    while True:
+                        peer.sendall(garbage * 10)
+                        time.sleep(0.001)
+
+            sender = threading.Thread(target=send_on, daemon=True)
+            sender.start()
+            start = time.monotonic()
+            heard = b""
+            with suppress(ConnectionResetError):
+                while said := peer.recv(1 << 16):
+                    heard += said
+            assert time.monotonic() - start < 5.0  # it was 10 s
+            assert TOO_MANY_ERRORS.to_bytes(2, "big") + b"too many messages" in heard
+        sender.join()
+        wait_until(lambda: not camera.attended)
+
+
+def test_a_camera_that_comes_back_while_its_last_connection_ends_is_let_in():
+    async def conversation(camera: Camera, page: Page) -> None:
+        assert camera.connected(), "an earlier connection whose end is not found yet"
+        async with page() as socket:
+            await socket.send(picture(1.0))
+            await asyncio.sleep(0.1)
+            camera.disconnected()
+            assert await answer(socket) == {"type": "taken", "count": 1}
 
     run(conversation)
 

@@ -17,6 +17,7 @@ import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from tracker.sinks.wire import encode_error
+from tracker.web.goodbye import say_goodbye
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -28,6 +29,8 @@ MAX_PICTURE_BYTES = 4_000_000
 """The server's limit for a message; a longer one closes the connection."""
 SILENT_S = 5.0
 """A page asks for the clock every second; one that says nothing for so long is gone."""
+LEAVING_S, LEAVING_TRIES = 0.5, 25
+"""How long a camera waits for an earlier one that may just be leaving, and how often it looks."""
 MAX_ERRORS = 100
 """After so many answers of ``error`` a connection is closed."""
 ANOTHER_CAMERA, SILENT, TOO_MANY_ERRORS = 4409, 4408, 4400
@@ -104,7 +107,7 @@ _ANSWERS = msgspec.json.Encoder()
 
 async def attend_camera(connection: "ServerConnection", camera: CameraEnd) -> None:
     """Serve one browser that may send its camera, until it goes."""
-    if not camera.connected():
+    if not await _takes_place(camera):
         await _refuse(connection, "another camera is connected; stop it first", ANOTHER_CAMERA)
         return
     channel = _Channel(connection, camera)
@@ -119,12 +122,24 @@ async def attend_camera(connection: "ServerConnection", camera: CameraEnd) -> No
         await _refuse(connection, *farewell)
 
 
+async def _takes_place(camera: CameraEnd) -> bool:
+    """Whether the camera's place is free, or becomes so at once.
+
+    A page that is loaded again comes back before the end of its last connection is found.
+    """
+    for _ in range(LEAVING_TRIES):
+        if camera.connected():
+            return True
+        await asyncio.sleep(LEAVING_S / LEAVING_TRIES)
+    return camera.connected()
+
+
 async def _refuse(connection: "ServerConnection", why: str, code: int) -> None:
     try:
         await connection.send(encode_error(why), text=True)
-        await connection.close(code, why)
     except ConnectionClosed:
-        pass
+        return
+    await say_goodbye(connection, code, why)
 
 
 class _Channel:

@@ -1,23 +1,19 @@
 """What is made of the messages of clients."""
 
 import asyncio
-from contextlib import suppress
 
 from tracker.sinks.messages import Failure
 from tracker.web.access import Access
 from tracker.web.client import Client
 from tracker.web.client_messages import Record, Token, Want, decode_client_message
 from tracker.web.connections import WebConnection
+from tracker.web.goodbye import say_goodbye
 from tracker.web.options import ServerOptions
 from tracker.web.routes import MESSAGE_PACK
 from tracker.web.server_messages import websocket_frame
 
 TOKEN_S = 5.0
 """How long a client may take to say the token."""
-GOODBYE_S = 1.0
-"""How long a client may take to hear why it is let go."""
-MAX_REASON_BYTES = 123
-"""RFC 6455, section 5.5: of a close frame."""
 WRONG_TOKEN = 4401
 """The code a connection is closed with."""
 
@@ -50,10 +46,7 @@ async def dismiss(connection: WebConnection, reason: str, code: int) -> None:
     connection.transport.write(
         websocket_frame(Failure(reason), binary=connection.subprotocol == MESSAGE_PACK)
     )
-    with suppress(TimeoutError):
-        async with asyncio.timeout(GOODBYE_S):
-            await connection.close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
-    connection.transport.abort()  # its place is for others
+    await say_goodbye(connection, code, reason)
 
 
 def obey(client: Client, message: str | bytes, options: ServerOptions) -> None:
