@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from tracker.cli_web import tls_context
 from tracker.errors import UsageError
+from tracker.web import client as client_module
 from tracker.web import connections, hearing
 from tracker.web import server as server_module
 from tracker.web.listener import MAX_ASKING, MAX_WAITING, _Crowd
@@ -407,6 +408,23 @@ def test_a_client_switches_a_recording_and_hears_what_came_of_it() -> None:
         server.sink.recording_is(None, "the disk is full")
         assert client.hear_type("error")["message"] == "the disk is full"
         assert client.hear_type("stats")["recording"] is None
+
+
+def test_recordings_begin_once_a_second_and_end_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "RECORDING_S", 0.3)
+    wishes: list[bool] = []
+    with Server(switch_recording=wishes.append) as server, server.connect() as client:
+        for _ in range(20):
+            client.say(type="record", on=True)
+            client.say(type="record", on=False)
+        client.want()
+        assert wishes.count(True) == 1 and wishes.count(False) == 20
+        client.say(type="record", on=True)
+        assert "ask again" in client.hear_type("error")["message"]
+        time.sleep(0.35)
+        client.say(type="record", on=True)
+        client.want()
+        assert wishes.count(True) == 2
 
 
 def test_without_a_switch_a_recording_is_refused(server: Server) -> None:

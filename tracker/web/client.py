@@ -18,6 +18,10 @@ LARGE_SEND_BUFFER_BYTES = 1 << 18
 says that it has the first part, which it puts off for 40 ms."""
 
 
+RECORDING_S = 1.0
+"""How long a client waits between beginnings of a recording: each makes a file."""
+
+
 class Client:
     """What is under way to one client is one batch at most; what comes meanwhile replaces itself.
 
@@ -47,6 +51,7 @@ class Client:
         """When something was last written, on the event loop's clock."""
         self._frame_pace = Pace(None)
         self._preview_pace = Pace(None)
+        self._recording_from_s = 0.0
 
     def set_wishes(self, want: Want) -> None:
         """Follow ``want`` from the next frame on."""
@@ -56,6 +61,14 @@ class Client:
         self._spelling = Spelling(self.binary, want.vertices, want.side)
         if want.vertices or want.preview:
             set_send_buffer(self.connection.transport.get_extra_info("socket"), LARGE_SEND_BUFFER_BYTES)
+
+    def may_begin_recording(self) -> bool:
+        """Whether it is time for one more recording; if so, that was its beginning."""
+        now_s = self.connection.loop.time()
+        if now_s < self._recording_from_s:
+            return False
+        self._recording_from_s = now_s + RECORDING_S
+        return True
 
     def fail(self, message: str) -> None:
         """Tell the client that something it asked for cannot be done; the newest failure alone waits."""

@@ -4,7 +4,7 @@ import asyncio
 
 from tracker.sinks.messages import Failure
 from tracker.web.access import Access
-from tracker.web.client import Client
+from tracker.web.client import RECORDING_S, Client
 from tracker.web.client_messages import Record, Token, Want, decode_client_message
 from tracker.web.connections import WebConnection
 from tracker.web.goodbye import say_goodbye
@@ -64,6 +64,8 @@ def obey(client: Client, message: str | bytes, options: ServerOptions) -> None:
         case Record():
             if options.switch_recording is None:
                 client.fail("recordings cannot be switched on here")
+            elif said.on and not client.may_begin_recording():
+                client.fail(f"a recording can begin once in {RECORDING_S:g} s; ask again")
             else:
                 client.asked_to_record = True
                 options.switch_recording(said.on)
