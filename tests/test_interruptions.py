@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from scripted_runs import wait_or_fail
+from small_videos import write_video
 
 from tracker.cli_running import open_interruptibly
 from tracker.errors import SourceError
@@ -136,3 +137,52 @@ def silent_peer(protocol: str) -> Iterator[tuple[str, Callable[["subprocess.Pope
         yield f"{protocol}://127.0.0.1:{port}", reached
     for connection in accepted:
         connection.close()
+
+
+def waiting_run(url: str, *more: str) -> "subprocess.Popen[str]":
+    """A run that has said that it waits."""
+    command = [sys.executable, "-m", "tracker", "live", "--wait", "--source", url, *more]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    line = run.stderr.readline()
+    assert line.startswith("waiting for the source: "), line + run.communicate(timeout=30)[1]
+    return run
+
+
+def test_a_stream_that_is_not_there_is_waited_for_until_ctrl_c() -> None:
+    with waiting_run(f"tcp://127.0.0.1:{free_port()}") as run:
+        time.sleep(1.2)  # more attempts, of which nothing is said
+        asked_s = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=30)
+    assert (run.returncode, said) == (0, "")
+    assert time.monotonic() - asked_s < 2.0
+
+
+def test_a_stream_that_comes_after_the_start_is_tracked(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    clip = write_video(tmp_path / "clip.ts", frames=30).read_bytes()
+    port = free_port()
+    with (
+        waiting_run(f"tcp://127.0.0.1:{port}", "--max-frames", "3") as run,
+        socket.create_server(("127.0.0.1", port)) as sender,
+    ):
+        sender.settimeout(30)
+        peer, _ = sender.accept()
+        with peer:
+            peer.sendall(clip)
+            _, said = run.communicate(timeout=30)
+    assert run.returncode == 0 and " frames in " in said, said
+
+
+@pytest.mark.parametrize("location", ["absent.mp4", "htp://host/x"])
+def test_what_cannot_come_is_not_waited_for(location: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tracker", "live", "--wait", "--source", location]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert run.returncode == 2 and run.stderr.startswith("error: ")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port

@@ -1,5 +1,6 @@
 """What the commands that track run on: the source and the outputs that the options ask for, open."""
 
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from tracker.cli_options import load_mano_model, stored_mano
 from tracker.cli_running import home_folder, open_interruptibly, say
 from tracker.cli_sockets import SocketOptions
-from tracker.errors import UsageError
+from tracker.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from tracker.cli_tracking import Live
@@ -36,7 +37,7 @@ def open_for(options: "Live") -> "Source":
 
     if options.max_frames is not None and options.max_frames < 1:
         raise UsageError(f"--max-frames is {options.max_frames}; give 1 or more")
-    source = open_interruptibly(partial(open_rounds if options.loop else open_pictures, options))
+    source = open_once_there(options)
     for note in options.camera.notes():
         say(note)
     if options.camera.camera is None and options.camera.fov is None and options.source != "demo":
@@ -49,6 +50,31 @@ def open_for(options: "Live") -> "Source":
 
         return PacedSource(source)
     return source
+
+
+def open_once_there(options: "Live") -> "Source":
+    """The source asked for; with ``--wait`` a webcam or stream is waited for, and that is said once.
+
+    Raises:
+        SourceError: it is not there and not waited for, or it is a file or a URL of no known protocol.
+    """
+    from tracker.sources import webcam_number
+    from tracker.sources.network_stream import PROTOCOLS
+    from tracker.sources.reopening import LONGEST_WAIT_S
+
+    protocol, is_url, _ = options.source.partition("://")
+    can_come = webcam_number(options.source) is not None or (is_url and protocol.lower() in PROTOCOLS)
+    said = False
+    while True:
+        try:
+            return open_interruptibly(partial(open_rounds if options.loop else open_pictures, options))
+        except SourceError as error:
+            if not options.wait or not can_come:
+                raise
+            if not said:
+                say(f"waiting for the source: {error}")
+            said = True
+        time.sleep(LONGEST_WAIT_S)
 
 
 def open_rounds(options: "Live") -> "Source":

@@ -35,6 +35,8 @@ class Live:
     """Stop after this many frames of the source."""
     reconnect: bool = True
     """Open a webcam or stream again whenever it is lost; otherwise the run ends then."""
+    wait: bool = False
+    """Wait for a webcam or stream that is not there yet, rather than end."""
     predict: float = 0.0
     """Give hands for this many milliseconds after the picture, 0 to 50, for displays that show them later."""
     camera: tyro.conf.OmitArgPrefixes[CameraOptions] = field(default_factory=CameraOptions)
