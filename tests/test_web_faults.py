@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from scripted_runs import PATIENCE_S
 from tracked_values import two_hands
-from web_server import TOKEN, Server, upgrade_request, wait_until
+from web_server import TOKEN, Server, read_to_end, upgrade_request, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -46,17 +46,6 @@ def is_well(server: Server) -> None:
         assert client.hear()["type"] == "header"
         server.sink.send(two_hands(77), None)
         assert client.hear_type("frame")["frame"] == 77
-
-
-def read_to_end(peer: socket.socket) -> bytes:
-    """What comes until the server closes the connection."""
-    heard = b""
-    try:
-        while said := peer.recv(1 << 16):
-            heard += said
-    except ConnectionResetError:
-        pass
-    return heard
 
 
 # Messages.

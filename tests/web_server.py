@@ -32,6 +32,17 @@ def wait_until(happened: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+def read_to_end(peer: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    heard = b""
+    try:
+        while said := peer.recv(1 << 16):
+            heard += said
+    except ConnectionResetError:
+        pass
+    return heard
+
+
 def skip_without_network() -> None:
     """WebRTC never goes by a machine's loopback."""
     from aioice.ice import get_host_addresses

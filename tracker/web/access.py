@@ -46,6 +46,8 @@ class Access:
             hosts: the values of its ``Host`` headers.
             origins: those of ``Origin``; programs send none.
         """
+        if len(hosts) > 1:
+            return "the request names several hosts"
         called = place_of(f"{'https' if self.tls else 'http'}://{hosts[0]}") if len(hosts) == 1 else None
         if called is None or not self._is_ours(called.host):
             return f"this server is not called {hosts[0]!r}" if hosts else "the request names no host"

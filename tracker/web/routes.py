@@ -1,7 +1,7 @@
 """What a request is answered, before anybody becomes a client."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection
@@ -41,9 +41,13 @@ class Routes:
         path = path_of(request)
         if refusal is not None:
             return text(HTTPStatus.FORBIDDEN, refusal), credentials
-        if getattr(request, "method", "GET") != "GET":  # versions before 17 refuse others themselves
-            answer = text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered", headers={"Allow": "GET"})
-            return answer, credentials
+        method = getattr(request, "method", "GET")  # versions before 17 refuse others themselves
+        if method == "HEAD":
+            return replace(self._page(path, credentials), body=b""), credentials
+        if method != "GET":
+            return text(
+                HTTPStatus.METHOD_NOT_ALLOWED, "ask by GET", headers={"Allow": "GET, HEAD"}
+            ), credentials
         if any("websocket" in value.lower() for value in headers.get_all("Upgrade")):
             return self._upgrade(path, credentials, headers), credentials
         return self._page(path, credentials), credentials
