@@ -523,6 +523,14 @@ def test_hands_with_unknown_joints_and_lines_of_unknown_kinds_are_shown_as_far_a
             assert colour_distance(pixel, Side(broken["hands"][0]["side"])) < 40
 
 
+def test_a_byte_order_mark_before_a_recording_is_passed_over(pages: Server, open_viewer: OpenViewer) -> None:
+    viewer = open_viewer(pages.port)
+    viewer.drop("marked.jsonl", "\ufeff" + recording(two_hands(0), two_hands(1)))
+    viewer.until(f"{LATEST} === 0")
+    viewer.press("End")
+    viewer.until(f"{LATEST} === 1")
+
+
 def test_a_long_recording_keeps_the_page_awake(pages: Server, open_viewer: OpenViewer) -> None:
     viewer = open_viewer(pages.port)
     header = recording()

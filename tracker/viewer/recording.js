@@ -12,6 +12,8 @@ const HEAD_BYTES = 200;
 const LONGEST_LINE_BYTES = 64 << 20;
 const BUSY_MS = 12;
 const NEWLINE = 10;
+/** Some editors put this before a text, and it is no part of it. */
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 const TYPE = /^\s*\{\s*"type"\s*:\s*"(\w+)"/;
 const TIME = /"capture_time_s"\s*:\s*(-?\d[\d.eE+-]*)/;
 
@@ -58,10 +60,12 @@ export class Recording {
         `${file.name}: only .jsonl opens here. "hand-tracker replay" turns .mcap into it: --full-speed --record NEW.jsonl`,
       );
     }
-    let lineStart = 0;
+    const mark = new Uint8Array(await read(file, 0, BYTE_ORDER_MARK.length));
+    const textStart = BYTE_ORDER_MARK.every((byte, k) => byte === mark[k]) ? mark.length : 0;
+    let lineStart = textStart;
     let head = new Uint8Array(0);
     let restedAt = performance.now();
-    for (let offset = 0; offset < file.size && !this.closed; offset += CHUNK_BYTES) {
+    for (let offset = textStart; offset < file.size && !this.closed; offset += CHUNK_BYTES) {
       const chunk = new Uint8Array(await read(file, offset, offset + CHUNK_BYTES));
       let from = 0;
       for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
