@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from tracker.sinks.layout import NATIVE, find_layout
 from tracker.sinks.wire import encode_frame, encode_header, read_clock
 from tracker.skeletons import SKELETONS
 from tracker.structs import Frame, TrackedFrame
+from tracker.web import pages as pages_module
 from tracker.web import server as server_module
+from tracker.web.routes import Routes
 
 RUN_LIVE = Path(__file__).resolve().parents[1] / "run_live.py"
 LATEST = "handTracker.latest.frame?.frame"
@@ -335,6 +338,10 @@ def test_a_token_is_asked_for_and_a_wrong_one_again(open_viewer: OpenViewer) -> 
         viewer = open_viewer(server.port, "#wrong")
         viewer.until("document.getElementById('token-dialog').open")
         assert "not accepted" in viewer.text("token-hint")
+        rows = "[...document.querySelector('#token-hint code').getClientRects()].length"
+        for width in range(320, 480, 4):
+            viewer.page.set_viewport_size({"width": width, "height": 700})
+            assert viewer.value(rows) == 1  # never broken after its hyphens
         viewer.page.fill("#token", TOKEN)
         viewer.press("Enter")
         send(server, viewer, two_hands(1))
@@ -355,7 +362,8 @@ def test_a_lost_connection_is_made_again(open_viewer: OpenViewer) -> None:
 
 
 def forgive_refusals(viewer: Viewer) -> None:
-    """A browser itself says so where nobody listens, or lets it in."""
+    """A browser itself says so where nobody listens; a page goes on trying until it is closed."""
+    viewer.page.close()
     own = re.compile("WebSocket connection to .* failed|Failed to load resource")
     viewer.complaints[:] = [line for line in viewer.complaints if not own.match(line)]
 
@@ -381,6 +389,8 @@ def test_a_person_can_have_the_page_try_now(open_viewer: OpenViewer) -> None:
         viewer = open_viewer(server.port, script=never)
         send(server, viewer, two_hands(1))
     viewer.until("document.getElementById('try-now').checkVisibility() && waits.length")
+    viewer.page.set_viewport_size({"width": 390, "height": 844})
+    assert viewer.value("document.documentElement.scrollWidth") <= 390
     with Server(f"127.0.0.1:{server.port}") as server:
         while viewer.value("document.activeElement.id") != "try-now":
             viewer.press("Tab")
@@ -396,7 +406,7 @@ def test_a_full_tracker_does_not_look_like_a_dead_one(
     monkeypatch.setattr(server_module, "MAX_CLIENTS", 0)
     with Server() as server:
         viewer = open_viewer(server.port)
-        viewer.until_text("veil", "is there but lets no more clients in")
+        viewer.until_text("veil", "tracker is there and says: too many clients.*[.] This page goes on")
         monkeypatch.setattr(server_module, "MAX_CLIENTS", 1)
         send(server, viewer, two_hands(1))
         assert viewer.value("handTracker.state") == "playing"
@@ -404,15 +414,17 @@ def test_a_full_tracker_does_not_look_like_a_dead_one(
     forgive_refusals(viewer)
 
 
-def test_the_words_of_a_tracker_without_a_place_are_shown(pages: Server, open_viewer: OpenViewer) -> None:
-    def refuse(route: Any) -> None:
-        route.send('{"type":"error","message":"all places are taken"}')
-        route.close(code=4429)
-
-    viewer = open_viewer(pages.port)
-    viewer.page.route_web_socket(re.compile("ws://"), refuse)
-    viewer.page.reload()
-    viewer.until_text("veil", "says: all places are taken[.] This page goes on")
+def test_a_tracker_that_refuses_without_words_is_told_from_a_dead_one(
+    open_viewer: OpenViewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Routes, "_upgrade", lambda *_: pages_module.text(HTTPStatus.SERVICE_UNAVAILABLE, "full")
+    )
+    with Server() as server:
+        viewer = open_viewer(server.port)
+        viewer.until_text("veil", "is there but lets no more clients in")
+    viewer.until_text("veil", "No connection to the tracker")
+    forgive_refusals(viewer)
 
 
 # Recordings.
@@ -431,6 +443,8 @@ def test_a_dropped_recording_is_scrubbed_played_and_left(pages: Server, open_vie
     viewer.drop("hands.jsonl", recording(*frames))
     viewer.until(f"handTracker.position === 0 && {LATEST} === 0")
     assert viewer.value("handTracker.latest.header.source") == "clip.mp4"
+    viewer.until_text("source", "hands.jsonl .* clip.mp4 .* 640 . 480 .* hand21 .* opencv")
+    assert viewer.page.is_disabled("#mesh") and "no skin" in viewer.text("space-note")
     for keys, index in [
         (["ArrowRight"] * 3, 3),
         (["ArrowLeft"], 2),
@@ -608,6 +622,12 @@ def test_the_page_fits_a_phone_and_is_reached_by_keyboard(pages: Server, open_vi
     for width, height in ((390, 844), (844, 390)):
         viewer.page.set_viewport_size({"width": width, "height": height})
         assert viewer.value("document.documentElement.scrollWidth") <= width
+    viewer.page.set_viewport_size({"width": 390, "height": 844})
+    viewer.drop("hands.jsonl", recording(two_hands(1)))
+    viewer.until_text("source", "clip.mp4 .* 640 . 480")
+    source = viewer.page.locator("#source")
+    assert source.is_visible() and source.evaluate("(line) => line.scrollWidth <= line.clientWidth")
+    viewer.press("l")
     reached = set()
     for _ in range(20):
         viewer.press("Tab")

@@ -3,10 +3,11 @@
 import { Call } from "./camera_call.js";
 import { TrackerClock } from "./camera_clock.js";
 import { openCamera, listCameras, whyNoCamera } from "./camera_device.js";
-import { ANOTHER_CAMERA, Link, WRONG_TOKEN } from "./camera_link.js";
+import { ANOTHER_CAMERA, Link, NO_PLACE, WRONG_TOKEN } from "./camera_link.js";
 import { Pictures } from "./camera_pictures.js";
 import { Stage, chainsOf } from "./camera_stage.js";
 import { rememberToken, takeToken, watchForTokens } from "./token.js";
+import { write } from "./words.js";
 
 const ASK_CLOCK_MS = 1_000;
 const FIRST_QUESTIONS = 8;
@@ -33,7 +34,7 @@ let shown = null; // { frame, atMs } of the newest hands
 let arrivals = [];
 
 function say(text, bad = false) {
-  page.message.textContent = text;
+  write(page.message, text);
   page.message.classList.toggle("bad", bad);
 }
 
@@ -165,6 +166,8 @@ function cameraClosed(code) {
     fail("The token is missing or wrong. Type the one that the tracker was started with, then start again.");
   } else if (code === ANOTHER_CAMERA) {
     say("Another camera is connected to the tracker. Stop that one; this page tries again.", true);
+  } else if (code === NO_PLACE) {
+    say("The tracker lets no more clients in; trying again ...", true);
   } else {
     say("The connection to the tracker is lost; trying again ...", true);
   }

@@ -2,6 +2,7 @@
 
 export const WRONG_TOKEN = 4401;
 export const ANOTHER_CAMERA = 4409;
+export const NO_PLACE = 4429;
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 4_000;
 const STEADY_MS = 3_000; // a connection that held so long was a good one

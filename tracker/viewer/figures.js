@@ -1,8 +1,9 @@
 /** The latency plot and the figures below it. */
 
 import { trackingMs } from "./messages.js";
-import { element, write } from "./page.js";
+import { element } from "./page.js";
 import { LatencyPlot } from "./plot.js";
+import { write } from "./words.js";
 
 const RATE_OVER_MS = 2000;
 /** Frames of a recording farther apart than this are no longer one piece of it. */

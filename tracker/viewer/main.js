@@ -9,17 +9,19 @@ import { Figures } from "./figures.js";
 import { HandsPanel } from "./hands_panel.js";
 import { Live } from "./live.js";
 import { Overlay } from "./overlay.js";
-import { acceptDrops, acceptKeys, askForToken, element, stopAskingForToken, toast, write } from "./page.js";
+import { acceptDrops, acceptKeys, askForToken, element, stopAskingForToken, toast } from "./page.js";
 import { Player } from "./player.js";
 import { RecordButton } from "./record_button.js";
 import { describe } from "./status.js";
 import { takeToken, watchForTokens } from "./token.js";
+import { write } from "./words.js";
 
 const overlay = new Overlay(element("picture"));
 const hands = new HandsPanel(element("hands"), element("hand-card"), [element("picture"), element("space")]);
 const figures = new Figures();
 /** @type {import("./scene.js").HandScene | null} */
 let scene = null;
+let sceneFailed = false;
 
 /** What is shown now. */
 const shown = { header: null, layout: null, frame: null };
@@ -115,10 +117,8 @@ function isAway() {
 
 function showFrame(header, layout, frame, pictured) {
   if (shown.header !== header) {
-    element("picture").parentElement.style.setProperty(
-      "--aspect",
-      `${layout.lens.width} / ${layout.lens.height}`,
-    );
+    const { width, height } = layout.lens;
+    element("picture").parentElement.style.setProperty("--aspect", `${width} / ${height}`);
   }
   Object.assign(shown, { header, layout, frame });
   overlay.show({ layout, ...pictured });
@@ -136,7 +136,10 @@ function showSpace() {
 /** Everything on the page that says how things stand. */
 function writeStatus() {
   const recording = player.name;
-  const status = describe({ link, live, paused, recording, playing: Boolean(player.playback?.playing) });
+  const playing = Boolean(player.playback?.playing);
+  const skinMissing = Boolean(skinOn && scene && !scene.skinned && shown.frame?.hands?.length);
+  const { header } = shown;
+  const status = describe({ link, live, paused, recording, playing, header, skinMissing });
   element("state").dataset.kind = status.kind;
   write(element("state-text"), status.text);
   write(element("announcer"), status.spoken);
@@ -153,13 +156,9 @@ function writeStatus() {
   element("preview").hidden = Boolean(recording) || !live.stats?.preview_offered;
   element("preview").setAttribute("aria-pressed", String(previewOn));
   write(element("picture-note"), status.picture);
-  element("mesh").setAttribute("aria-pressed", String(skinOn));
-  write(element("space-note"), skinNote());
-}
-
-function skinNote() {
-  if (!skinOn || !scene || scene.skinned || !shown.frame?.hands?.length) return "";
-  return player.name ? "recordings hold no skin" : paused ? "skin comes when frames go on" : "no skin yet";
+  element("mesh").setAttribute("aria-pressed", String(skinOn && !recording));
+  element("mesh").disabled = Boolean(recording) || sceneFailed;
+  write(element("space-note"), status.space);
 }
 
 function modeChanged() {
@@ -221,8 +220,9 @@ async function openScene() {
       element("space-veil"),
       "No 3D view: this browser has no WebGL, or it is switched off. All else works.",
     );
-    for (const button of [element("mesh"), ...document.querySelectorAll("[data-view]")])
-      button.disabled = true;
+    sceneFailed = true;
+    for (const button of document.querySelectorAll("[data-view]")) button.disabled = true;
+    writeStatus();
   }
 }
 

@@ -1,5 +1,7 @@
 /** Small pieces of the page that several modules need. */
 
+import { write } from "./words.js";
+
 const SHOWN_MS = 7000;
 const ERROR_SHOWN_MS = 15_000;
 
@@ -9,11 +11,6 @@ const ERROR_SHOWN_MS = 15_000;
  */
 export function element(id) {
   return document.getElementById(id);
-}
-
-/** Write a text only where it changes, so that nothing is announced or laid out for nothing. */
-export function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
 }
 
 /**
@@ -29,7 +26,7 @@ export function toast(text, { error = false, about = text } = {}) {
   line.dataset.about = about;
   line.className = error ? "toast error" : "toast";
   const words = document.createElement("span");
-  words.textContent = text;
+  write(words, text);
   const close = document.createElement("button");
   close.type = "button";
   close.textContent = "✕";

@@ -1,8 +1,9 @@
 /** The bar that plays and scrubs a recording. */
 
-import { element, write } from "./page.js";
+import { element } from "./page.js";
 import { Playback } from "./playback.js";
 import { Recording, RecordingError } from "./recording.js";
+import { write } from "./words.js";
 
 export class Player {
   /** @type {Playback | null} */

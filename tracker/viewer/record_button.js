@@ -1,6 +1,7 @@
 /** The button that has the tracker record on its own machine. */
 
-import { element, toast, write } from "./page.js";
+import { element, toast } from "./page.js";
+import { write } from "./words.js";
 
 /** What came of a click is told within the second; after this the click is forgotten. */
 const PATIENCE_MS = 3000;

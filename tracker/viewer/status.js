@@ -1,5 +1,7 @@
 /** How things stand, in words. */
 
+const SEPARATOR = "  ·  ";
+
 /**
  * @param {object} facts
  * @param {{phase: import("./connection.js").Phase, retryAt: number, refusal: string | null}} facts.link
@@ -7,26 +9,30 @@
  * @param {boolean} facts.paused
  * @param {string | null} facts.recording the name of the file that is shown
  * @param {boolean} facts.playing the recording plays
+ * @param {any} facts.header of what is shown, null while nothing is
+ * @param {boolean} facts.skinMissing skin is wished for, and hands are there without
  */
-export function describe({ link, live, paused, recording, playing }) {
+export function describe({ link, live, paused, recording, playing, header, skinMissing }) {
   if (recording) {
     return {
       kind: "recording",
       text: playing ? "Playing a recording" : "Viewing a recording",
       spoken: `Recording ${recording}`,
-      source: recording,
+      source: [recording, sourceLine(header)].filter(Boolean).join(SEPARATOR),
       veil: "",
       picture: "recordings hold no picture",
+      space: "recordings hold no skin",
     };
   }
   const status = describeLink(link, live);
   const usable = status.kind === "playing";
-  const source = link.phase === "open" ? sourceLine(live) : "";
+  const source = link.phase === "open" ? sourceLine(live.header) : "";
+  const space = !skinMissing ? "" : paused ? "skin comes when frames go on" : "no skin yet";
   const picture =
     usable && live.stats && !live.stats.preview_offered ? "no picture: start the tracker with --preview" : "";
   if (usable && paused)
-    return { ...status, kind: "paused", text: "Paused", spoken: "Paused", source, picture };
-  return { ...status, source, picture };
+    return { ...status, kind: "paused", text: "Paused", spoken: "Paused", source, picture, space };
+  return { ...status, source, picture, space };
 }
 
 function describeLink(link, live) {
@@ -70,11 +76,12 @@ function worded(kind, text, spoken, veil) {
   return { kind, text, spoken, veil };
 }
 
-function sourceLine({ header }) {
+function sourceLine(header) {
   if (!header) return "";
   const { camera } = header;
   const source = String(header.source);
   const name = source.includes("://") ? source : source.split(/[\\/]/).pop();
   const lens = header.camera_assumed ? "lens assumed" : String(camera.model).replaceAll("_", " ");
-  return [name, `${camera.width} × ${camera.height}`, lens, header.backend, header.axes].join("  ·  ");
+  const size = `${camera.width} × ${camera.height}`;
+  return [name, size, lens, header.backend, header.skeleton, header.axes].join(SEPARATOR);
 }
