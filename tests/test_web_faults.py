@@ -554,12 +554,38 @@ def with_password(certificate: Path, key: Path, folder: Path) -> tuple[Path, Pat
     return certificate, locked
 
 
-@pytest.mark.parametrize("files", [swapped, missing, a_folder, no_pem, with_password])
+def of_another(certificate: Path, key: Path, folder: Path) -> tuple[Path, Path]:
+    other = folder / "other.pem"
+    command = ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    subprocess.run([*command, "-out", other], check=True, capture_output=True)
+    return certificate, other
+
+
+def cut_off(certificate: Path, key: Path, folder: Path) -> tuple[Path, Path]:
+    half = folder / "half.pem"
+    half.write_bytes(key.read_bytes()[:80])
+    return certificate, half
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (swapped, "the certificate comes first"),
+        (missing, "is not there"),
+        (a_folder, "is not there or cannot be read"),
+        (no_pem, "noise is no certificate in PEM"),
+        (with_password, "locked.pem needs a password"),
+        (of_another, "other.pem is not the key of the certificate"),
+        (cut_off, "half.pem is damaged"),
+    ],
+)
 def test_files_that_are_no_certificate_and_key_are_one_clear_line(
     certificate: tuple[Path, Path],
     tmp_path: Path,
     files: Callable[[Path, Path, Path], tuple[Path, Path]],
+    said: str,
 ) -> None:
-    with pytest.raises(UsageError, match=r"^--tls") as error:
+    with pytest.raises(UsageError, match=r"^--tls: ") as error:
         tls_context(*files(*certificate, tmp_path))
-    assert "\n" not in str(error.value)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value) and "_ssl" not in str(error.value)

@@ -115,11 +115,28 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError) as error:  # ssl.SSLError is one
-        reason = getattr(error, "reason", None) or error
-        raise UsageError(
-            f"--tls: {certificate} and {key} are no certificate and key in PEM without a password ({reason})"
-        ) from error
+        mismatch = "MISMATCH" in (getattr(error, "reason", None) or "")
+        raise UsageError(f"--tls: {_why_no_pair(certificate, key, mismatch=mismatch)}") from error
     return context
+
+
+def _why_no_pair(certificate: Path, key: Path, *, mismatch: bool) -> str:
+    """What is wrong with two files that TLS does not take; ``mismatch``: each is what it should be."""
+    has_certificate, has_key = (
+        {path: mark in path.read_bytes() for path in (certificate, key)}
+        for mark in (b"-BEGIN CERTIFICATE-", b"PRIVATE KEY-")
+    )
+    if mismatch:
+        return f"{key} is not the key of the certificate {certificate}"
+    if has_key[certificate] and not has_certificate[certificate] and has_certificate[key]:
+        return f"the certificate comes first, then the key: --tls {key} {certificate}"
+    if not has_certificate[certificate]:
+        return f"{certificate} is no certificate in PEM"
+    if not has_key[key]:
+        return f"{key} is no key in PEM"
+    if b"ENCRYPTED" in key.read_bytes():
+        return f"{key} needs a password; 'openssl pkey -in {key} -out open.pem' writes it without one"
+    return f"{certificate} or {key} is damaged"
 
 
 def page_url(listens_at: tuple[str, int], *, tls: bool) -> str:
