@@ -54,6 +54,7 @@ STAGES: dict[str, set[str]] = {
 TOPS = (
     "cli",
     "cli_running",
+    "cli_idle",
     "cli_opening",
     "cli_tracking",
     "cli_tools",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from tracker.cli_idle import warn_of_idle_options
 from tracker.cli_opening import open_for, open_pictures, open_sinks, served_mano, serving_the_camera
 from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
 from tracker.cli_running import FILE_STATUS, LIVE_STATUS, home_folder, interruptible, open_interruptibly, say
@@ -122,6 +123,7 @@ def opened_and_run(options: Live, *, smooth: bool) -> int:
     interrupted = False
     broken: list[SinkFailedError] = []
     lead_s = lead_time_s(options.predict)
+    warn_of_idle_options(options)
     options = serving_the_camera(options)
     files: list[WrittenFile] = []
     with interruptible(), telling_of(files):
@@ -196,6 +198,7 @@ def replay(options: Replay) -> int:
     from tracker.sinks.recording import read_recording
     from tracker.sources import open_source
 
+    warn_of_idle_options(options)
     written: list[WrittenFile] = []
     with interruptible(), telling_of(written):
         with ExitStack() as stack:
