@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tracker.web.camera_channel import CameraEnd
 
 
+_SAME_HOSTS = {"localhost": "127.0.0.1", "0.0.0.0": "", "[::]": ""}
+"""How addresses are compared; nothing stands for all of a machine."""
+
+
 @dataclass(frozen=True)
 class SocketOptions:
     """Where results go over the network; a file is then played at its own rate, as a camera would."""
@@ -109,12 +113,29 @@ class SocketOptions:
         ):
             if given and not self.serves:
                 raise UsageError(f"{option} is for clients of --serve; there is no --serve and no --viewer")
+        self._check_ports()
         if self.token is None:
             return
         if self.tcp is None and not self.serves:
             raise UsageError("--token is what clients of --serve and --tcp must know; there is neither")
         if not self.token or self.token != self.token.strip() or not self.token.isprintable():
             raise UsageError("--token is empty, begins or ends in blanks, or is more than one line")
+
+    def _check_ports(self) -> None:
+        """Refuse two servers of this program at one port; the system would say that another has it."""
+        places = {"--serve": self.serve, "--tcp": self.tcp, "--hts-listen": self.hts_listen}
+        if self.viewer and self.serve is None:
+            from tracker.cli_web import VIEWER_ADDRESS
+
+            places["--serve"] = VIEWER_ADDRESS
+        taken: dict[str, tuple[str, str]] = {}
+        for option, text in places.items():
+            host, _, port = (text or "").rpartition(":")
+            host = _SAME_HOSTS.get(host, host)
+            if port in taken and (host == taken[port][1] or "" in (host, taken[port][1])):
+                raise UsageError(f"{taken[port][0]} and {option} are both at port {port}; give each its own")
+            if port not in ("", "0"):
+                taken[port] = option, host
 
     def _serve(self, text: str, option: str, layout: "Layout | None", say: Callable[[str], None]) -> "Sink":
         """Serve JSON lines in ``layout``, or Hand Tracking Streamer's format, whose clients know no token."""
