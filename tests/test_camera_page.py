@@ -200,8 +200,10 @@ def test_the_page_sends_video_by_webrtc(camera_browser, tracker):
     skip_without_network()
     with page_of(camera_browser) as page:
         page.goto(f"{tracker.url}camera")
+        assert "after Start" in page.inner_text("#way-note")
         page.click("#start")
         wait_for(page, "!document.querySelector('#way [value=webrtc]').disabled")
+        assert not page.is_visible("#way-note")
         page.select_option("#way", "webrtc")
         wait_for(page, "document.getElementById('latency').textContent.includes('from arrival')")
         wait_for(page, SHOWS_BOTH)

@@ -152,8 +152,14 @@ function cameraReady(webrtc) {
   const offered = page.way.querySelector("[value=webrtc]");
   offered.disabled = !webrtc || !("RTCPeerConnection" in window);
   if (offered.disabled) page.way.value = "jpeg";
+  write(at("way-note"), whyNoVideo(webrtc));
   say(CONNECTED);
   changeWay();
+}
+
+function whyNoVideo(webrtc) {
+  if (!webrtc) return "Video needs the tracker's extra webrtc.";
+  return "RTCPeerConnection" in window ? "" : "This browser has no video (WebRTC).";
 }
 
 function cameraClosed(code) {
