@@ -197,6 +197,37 @@ def test_the_picture_lies_where_the_camera_has_it_and_its_own_hands_over_it(open
         assert max(viewer.picture_pixel(*viewer.call("onPicture", [100, 100]))) < 30
 
 
+SLOW_DECODER = """createImageBitmap = ((own) => async (...given) => {
+    await new Promise((done) => setTimeout(done, 150));
+    return own(...given);
+})(createImageBitmap)"""
+
+
+def test_picture_and_hands_are_of_one_frame_however_slow_the_page_is(open_viewer: OpenViewer) -> None:
+    greys = [30 + 4 * index % 200 for index in range(200)]
+    with Server(preview=True) as server:
+        viewer = open_viewer(server.port, script=SLOW_DECODER)
+        send(server, viewer, some_frame(index=1), picture(1))
+        viewer.until("handTracker.stats?.preview_offered")
+        seen = set()
+        for index in range(2, 200):
+            image = np.full((480, 640, 3), greys[index], np.uint8)
+            server.sink.send(some_frame(index=index), replace(picture(index), image_rgb=image))
+            if index % 8:
+                time.sleep(0.002)
+                continue
+            viewer.page.wait_for_timeout(25)
+            grey, shown, newest = viewer.value(
+                f"""[document.getElementById("picture").getContext("2d").getImageData(
+                    ...handTracker.onPicture([5, 300]).map(Math.floor), 1, 1).data[0],
+                    handTracker.pictured.frame, {LATEST}]"""
+            )
+            if shown < newest and grey >= 28:
+                assert abs(grey - greys[shown]) < 2
+                seen.add(shown)
+        assert len(seen) > 1
+
+
 def test_hands_stand_in_space_as_skeletons_and_on_wish_as_skin(open_viewer: OpenViewer) -> None:
     with Server() as server:
         viewer = open_viewer(server.port)

@@ -19,7 +19,7 @@ export class Live {
   meshes = new Map();
   /** Decode pictures that come; the one at hand stays as it is while this is false. */
   wantsPictures = true;
-  /** @type {{bitmap: ImageBitmap, frame: number, cameAt: number} | null} */
+  /** @type {{bitmap: ImageBitmap, frame: any, cameAt: number} | null} */
   #picture = null;
   #recent = new Map();
   #nextPreview = null;
@@ -62,13 +62,19 @@ export class Live {
     }
   }
 
-  /** The picture to draw, with the hands of the very frame that it is of. */
+  /** The picture to draw and the very frame that it is of; without a picture where the last one is too old. */
   get pictured() {
     const picture = this.#picture;
-    if (!picture) return { frame: this.frame, picture: null, stale: false };
-    const stale = this.frame?.frame !== picture.frame && performance.now() - picture.cameAt > STALE_MS;
-    const frame = stale ? this.frame : (this.#recent.get(picture.frame) ?? this.frame);
-    return { frame, picture: picture.bitmap, stale };
+    const behind = picture && this.frame?.frame !== picture.frame.frame;
+    if (!picture || (behind && performance.now() - picture.cameAt > STALE_MS)) {
+      return { frame: this.frame, picture: null, stale: false };
+    }
+    return { frame: picture.frame, picture: picture.bitmap, stale: false };
+  }
+
+  /** The last picture without hands, dimmed. */
+  get past() {
+    return { frame: { ...this.frame, hands: [] }, picture: this.#picture?.bitmap ?? null, stale: true };
   }
 
   /** Forget the picture, as when previews are switched off. */
@@ -106,6 +112,8 @@ export class Live {
     while (this.#nextPreview && this.wantsPictures) {
       const { jpeg, frame } = this.#nextPreview;
       this.#nextPreview = null;
+      const own = this.#recent.get(frame); // kept with the picture: decoding may take long
+      if (!own) continue; // it would lie under the hands of another moment
       const layout = this.layout;
       const bitmap = await decoded(jpeg);
       if (!bitmap) continue;
@@ -114,7 +122,7 @@ export class Live {
         continue;
       }
       this.#picture?.bitmap.close();
-      this.#picture = { bitmap, frame, cameAt: performance.now() };
+      this.#picture = { bitmap, frame: own, cameAt: performance.now() };
       this.onChange();
     }
     this.#nextPreview = null;

@@ -105,9 +105,8 @@ function showLive() {
   figures.stats(player.name ? null : live.stats);
   if (paused || player.name || !live.layout || !live.frame) return;
   const away = isAway();
-  const frame = away ? { ...live.frame, hands: [] } : live.frame;
-  const pictured = away ? { ...live.pictured, frame, stale: true } : live.pictured;
-  showFrame(live.header, live.layout, frame, pictured);
+  const pictured = away ? live.past : live.pictured;
+  showFrame(live.header, live.layout, away ? pictured.frame : live.frame, pictured);
 }
 
 /** No hands are seen now, whatever the last frame had. */
