@@ -82,6 +82,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cli": {"tyro"},
     "cli_tracking": {"tyro"},
     "cli_tools": {"tyro"},
+    "cli_sockets": {"tyro"},
     "cli_cameras": {"tyro"},
     "calibrate_camera": {"numpy", "cv2", "PIL"},
     "cli_egoexo4d": {"tyro"},

@@ -75,6 +75,18 @@ def test_what_cannot_be_served_is_one_clear_line(
     assert len(lines) == 1 and lines[0].startswith("error: ") and said in lines[0]
 
 
+def test_one_file_for_tls_is_told_that_there_must_be_two(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["replay", str(recording), "--serve", "127.0.0.1:0", "--tls", "certificate.pem"])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and "--tls" in said and "2 values" in said and "type" not in said
+    with pytest.raises(SystemExit):
+        main(["replay", "--help"])
+    assert "--tls CERT KEY" in capsys.readouterr().out
+
+
 def test_a_taken_port_is_one_clear_line(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.constructors import PrimitiveConstructorSpec
 
 from tracker.errors import UsageError
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from tracker.web.camera_channel import CameraEnd
 
 
+_TWO_FILES = PrimitiveConstructorSpec[tuple[Path, Path] | None](
+    nargs=2,
+    metavar="CERT KEY",
+    instance_from_str=lambda names: (Path(names[0]), Path(names[1])),
+    is_instance=lambda value: value is None or isinstance(value, tuple),
+    str_from_instance=lambda files: ["None"] if files is None else [str(file) for file in files],
+)
+"""Left to itself, the parser calls one file less "no type matching {None}|{PATH PATH}"."""
 _SAME_HOSTS = {"localhost": "127.0.0.1", "0.0.0.0": "", "[::]": ""}
 """How addresses are compared; nothing stands for all of a machine."""
 
@@ -41,8 +51,8 @@ class SocketOptions:
     """Let clients of --serve see the camera's pictures; they show the room, so it is off unless asked for."""
     token: str | None = field(default=None, repr=False)
     """What clients of --serve and --tcp must know; needed where other machines can connect."""
-    tls: tuple[Path, Path] | None = None
-    """Encrypt --serve with this certificate and key, two PEM files."""
+    tls: Annotated[tuple[Path, Path] | None, _TWO_FILES] = None
+    """Encrypt --serve with a certificate and its key, two PEM files."""
     allow_origin: tuple[str, ...] = ()
     """Let pages from these places, such as https://name:8080, connect to --serve."""
 
