@@ -17,12 +17,13 @@ from tracker.user_folder import user_folder
 
 @dataclass(frozen=True)
 class Weights:
-    """The files of the backend hamer: bring in what you downloaded, and show what is there."""
+    """The files of the backends hamer and potter: bring in what you downloaded, and show what is there."""
 
     action: tyro.conf.Positional[Literal["import", "status"]]
     """Bring in official files, or show what is there and where to get the rest."""
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """For import: hamer.ckpt, MANO_RIGHT.pkl, the archives they come in, or a folder that holds them."""
+    """For import: hamer.ckpt, MANO_RIGHT.pkl, the archives they come in, or a folder that holds them; POTTER's
+    checkpoint."""
 
     def run(self) -> int:
         """Do what was asked; returns the exit status."""
