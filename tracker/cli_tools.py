@@ -22,8 +22,8 @@ class Weights:
     action: tyro.conf.Positional[Literal["import", "status"]]
     """Bring in official files, or show what is there and where to get the rest."""
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """For import: hamer.ckpt, MANO_RIGHT.pkl, the archives they come in, or a folder that holds them; POTTER's
-    checkpoint."""
+    """For import: hamer.ckpt, MANO_RIGHT.pkl, the archives they come in, or a folder that holds them; or
+    POTTER's checkpoint."""
 
     def run(self) -> int:
         """Do what was asked; returns the exit status."""
