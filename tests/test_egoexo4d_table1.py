@@ -17,6 +17,7 @@ from tracker.pose.hamer import HamerOptions
 from tracker.pose.potter import PotterOptions
 from tracker.research.evaluation import egoexo4d_command
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, find_preset
+from tracker.research.evaluation.egoexo4d_weights import weight_files
 
 FILES = TrackerConfig(
     hamer=HamerOptions(checkpoint=Path("hamer.ckpt"), mano=Path("mano.pkl"), engine="eager"),
@@ -239,3 +240,29 @@ def test_one_system_by_name_runs_and_its_file_bears_it(
     header = json.loads((tmp_path / "egoexo4d_val_ensemble_challenge.jsonl").read_text().splitlines()[0])
     assert "'weight': 3.0" in header["settings"] and "PosixPath('z')" in header["settings"]
     assert len(loaded[0][1].asked) == 9
+
+
+def test_a_run_does_not_go_on_with_other_weights_of_the_same_name(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
+) -> None:
+    """Of the same size, and other in its middle only; a copy is the same."""
+    weights = tmp_path / "weights.pth"
+    content = bytes(3 * 2**20)
+    weights.write_bytes(content)
+    arguments = ("score", made_release.prepared, "--system", "potter", "--potter-checkpoint", weights)
+    arguments += ("--hands", tmp_path / "hands.jsonl")
+    assert command(*arguments) == 0
+    weights.unlink()
+    weights.write_bytes(content)
+    assert command(*arguments, "--resume") == 0
+    weights.write_bytes(content[: 2**20] + b"1" + content[2**20 + 1 :])
+    capsys.readouterr()
+    assert command(*arguments, "--resume") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{weights} had other weights in it" in line
+
+
+def test_every_file_of_an_ensemble_is_told_apart() -> None:
+    config = find_preset("ensemble-ft").over(FILES, finetuned=FINE)
+    assert set(map(str, weight_files(config))) == {"potter.pth", "hamer.ckpt", "mano.pkl", "fine.ckpt"}
+    assert weight_files(find_preset("landmarks").over(FILES)) == ()

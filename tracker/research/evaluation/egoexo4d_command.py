@@ -27,6 +27,7 @@ from tracker.research.evaluation.egoexo4d_systems import (
     load_box_reader,
     open_hand_in_box,
 )
+from tracker.research.evaluation.egoexo4d_weights import identities
 from tracker.research.ground_truth.egoexo4d import (
     TURN,
     PreparedTake,
@@ -167,7 +168,14 @@ def run_hands(
     try:
         with CountingBar(total, unit="frame", what=run.name) as bar:
             read = run_system(
-                system, takes, run.hands, tally, settings=settings, resume=run.resume, observe=bar.observe
+                system,
+                takes,
+                run.hands,
+                tally,
+                settings=settings,
+                weights=identities(run.config),
+                resume=run.resume,
+                observe=bar.observe,
             )
     except KeyboardInterrupt:
         say(f"stopped; the hands so far are in {run.hands}, --resume goes on from there")

@@ -46,6 +46,7 @@ def run_system(
     tally: Tally,
     *,
     settings: str = "",
+    weights: Mapping[str, str] | None = None,
     resume: bool = False,
     observe: Callable[[int], None] = lambda frames: None,
 ) -> ReadHands:
@@ -57,6 +58,7 @@ def run_system(
         path: of the lines; must not be there unless resumed.
         tally: gets frames that could not be read and hands that were not found or are NaN.
         settings: how the system is set up; a run is only resumed with the same.
+        weights: a name for what is in each file of weights, by path; a run is only resumed with the same.
         resume: go on after the frames, of stateful systems the takes, that ``path`` holds already.
         observe: called with the number of frames dealt with, again and again.
 
@@ -64,7 +66,7 @@ def run_system(
         UsageError: ``path`` is there, or is of another run, or cannot be written.
     """
     header = {"type": "header", "format": FORMAT, "version": VERSION, "system": system.name}
-    header |= {"settings": settings, "boxes": digest(takes)}
+    header |= {"settings": settings, "weights": dict(weights or {}), "boxes": digest(takes)}
     done = _begin(path, header, takes, resume=resume, whole_takes=system.stateful)
     try:
         with path.open("a", encoding="utf-8") as file:
@@ -159,6 +161,17 @@ def _check_header(path: Path, lines: Sequence[Mapping[str, Any]], header: Mappin
                 f"{path} is of another run: its {name} are {found.get(name)!r}, now {header[name]!r}; "
                 "choose another file"
             )
+    if header is not None:
+        _check_weights(path, found.get("weights") or {}, header["weights"])
+
+
+def _check_weights(path: Path, found: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse lines of other networks, also where their files have the same names."""
+    changed = [name for name in now if found.get(name) != now[name]]
+    if changed:
+        raise UsageError(
+            f"{path} is of another run: {', '.join(changed)} had other weights in it; choose another file"
+        )
 
 
 def read_lines(path: Path) -> ReadHands:
