@@ -180,6 +180,27 @@ def test_a_picture_that_cannot_be_read_is_counted_and_named_and_tried_again(
     assert system.asked == [8]
 
 
+def test_a_picture_that_was_missing_is_read_when_the_run_goes_on(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames of a missing picture are left out before the run; that they come back makes it no other one."""
+    prepared = spoiled(made_release, tmp_path / "prepared", lambda path: path.rename(tmp_path / "away.jpg"))
+    arguments = (
+        "score",
+        prepared,
+        "--annotations",
+        made_release.annotations,
+        "--hands",
+        tmp_path / "h.jsonl",
+    )
+    assert command(*arguments) == 0
+    assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 1 + 8
+    (tmp_path / "away.jpg").rename(prepared / "image/undistorted/val" / FIRST.name / "000008.jpg")
+    assert command(*arguments, "--resume") == 0
+    assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 1 + 9
+    assert "hands of 9 of 9 frames" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("spoil", "kind"),
     [

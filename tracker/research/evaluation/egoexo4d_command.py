@@ -155,9 +155,21 @@ def _filled(takes: Sequence[PreparedTake], missing: Sequence[HandKey]) -> dict[H
 
 
 def run_hands(
-    run: Run, takes: Sequence[PreparedTake], tally: Tally, say: Say
+    run: Run,
+    takes: Sequence[PreparedTake],
+    tally: Tally,
+    say: Say,
+    *,
+    among: Sequence[PreparedTake] | None = None,
 ) -> Mapping[HandKey, FloatArray]:
     """The hands (21, 3) of a system, run over takes with its progress shown, in the landscape camera's frame.
+
+    Args:
+        run: which system, and where its lines go.
+        takes: what is read.
+        tally: gets what could not be read or found.
+        say: told how many frames there are hands of.
+        among: see `run_system`.
 
     Raises:
         TrackerError: a package or file it needs is not there, or its lines cannot be written or gone on with.
@@ -172,6 +184,7 @@ def run_hands(
                 takes,
                 run.hands,
                 tally,
+                among=among,
                 settings=settings,
                 weights=identities(run.config),
                 resume=run.resume,

@@ -45,6 +45,7 @@ def run_system(
     path: Path,
     tally: Tally,
     *,
+    among: Sequence[PreparedTake] | None = None,
     settings: str = "",
     weights: Mapping[str, str] | None = None,
     resume: bool = False,
@@ -57,6 +58,8 @@ def run_system(
         takes: frames in order.
         path: of the lines; must not be there unless resumed.
         tally: gets frames that could not be read and hands that were not found or are NaN.
+        among: all takes of the annotation file, where some frames of it are not to be read, for want of a
+            picture say; a run is only resumed on the same. ``takes`` unless given.
         settings: how the system is set up; a run is only resumed with the same.
         weights: a name for what is in each file of weights, by path; a run is only resumed with the same.
         resume: go on after the frames, of stateful systems the takes, that ``path`` holds already.
@@ -66,7 +69,11 @@ def run_system(
         UsageError: ``path`` is there, or is of another run, or cannot be written.
     """
     header = {"type": "header", "format": FORMAT, "version": VERSION, "system": system.name}
-    header |= {"settings": settings, "weights": dict(weights or {}), "boxes": digest(takes)}
+    header |= {
+        "settings": settings,
+        "weights": dict(weights or {}),
+        "boxes": digest(takes if among is None else among),
+    }
     done = _begin(path, header, takes, resume=resume, whole_takes=system.stateful)
     try:
         with path.open("a", encoding="utf-8") as file:

@@ -76,8 +76,8 @@ class Answers:
         """The takes, without those that have no usable camera pose."""
         return open_takes(self.prepared, self.annotations, self.split, release=self.release, tally=tally)
 
-    def open_with_pictures(self, tally: Tally) -> list[PreparedTake]:
-        """Of them what has pictures, for a system to read.
+    def open_with_pictures(self, tally: Tally) -> "OpenedTakes":
+        """The takes, and of them what has pictures, for a system to read.
 
         Raises:
             UsageError: nothing has, or there are no answers, which would be refused after hours of running.
@@ -85,10 +85,23 @@ class Answers:
         takes = self.open(tally)
         if not any(hand.valid.any() for take in takes for f in take.frames for hand in f.hands.values()):
             raise UsageError(f"{self.annotations} has boxes but no answers; the test set's are not public")
-        takes = with_pictures(takes, tally)
-        if not takes:
+        readable = with_pictures(takes, tally)
+        if not readable:
             raise UsageError("; ".join(["no frame has a picture", *tally.lines()]))
-        return takes
+        return OpenedTakes(takes, readable)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedTakes:
+    """What an annotation file asks for, and what of it can be read."""
+
+    wanted: Sequence[PreparedTake]
+    readable: Sequence[PreparedTake]
+    """Without the frames that have no picture."""
+
+    def hands_of(self, run: Run, tally: Tally, say: Say) -> Mapping[HandKey, FloatArray]:
+        """See `run_hands`."""
+        return run_hands(run, self.readable, tally, say, among=self.wanted)
 
 
 def score_predictions(
@@ -110,8 +123,9 @@ def score_system(answers: Answers, run: Run, extras: Extras, *, say: Say) -> int
     """Run a system and score it; prints the table and one line of JSON."""
     extras.check()
     tally = Tally()
-    takes = answers.open_with_pictures(tally)
-    hands = run_hands(run, takes, tally, say)
+    opened = answers.open_with_pictures(tally)
+    takes = opened.readable
+    hands = opened.hands_of(run, tally, say)
     scored = scored_hands(takes, hands, wrist_relative=False, found_only=True)
     _report(Scored(f"{run.name}, {run.mode}", takes, scored, hands), answers, extras, tally, say)
     return 0
@@ -174,7 +188,7 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
     """
     extras.check()
     tally = Tally()
-    takes = answers.open_with_pictures(tally)
+    opened = answers.open_with_pictures(tally)
     for line in tally.lines():
         say(line)
     runs = {preset.name: _run_or_reason(preset, run_of) for preset in PRESETS.values()}
@@ -188,12 +202,14 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
             rows.append(TableRow(preset, missing=f"weights missing: {run.partition(': ')[0]}"))
             continue
         try:
-            rows.append(_measured(preset, run, takes, say))
+            rows.append(_measured(preset, run, opened, say))
         except TrackerError as error:
             failed = True
             rows.append(TableRow(preset, missing=f"cannot run: {error}"))
     print(table1_to_text(rows, answers.split), end="\n\n")
-    extras.write_page({row.preset.name: row.scored for row in rows if row.scored is not None}, takes, say)
+    extras.write_page(
+        {row.preset.name: row.scored for row in rows if row.scored is not None}, opened.readable, say
+    )
     print(json.dumps(table1_to_json(rows, answers.split)))
     return int(failed)
 
@@ -212,9 +228,9 @@ def _refuse_files_there(runs: Sequence[Run]) -> None:
         raise UsageError(f"{', '.join(there)}: there already; go on with --resume, or choose other --hands")
 
 
-def _measured(preset: Preset, run: Run, takes: Sequence[PreparedTake], say: Say) -> TableRow:
+def _measured(preset: Preset, run: Run, opened: OpenedTakes, say: Say) -> TableRow:
     tally = Tally()
-    hands = run_hands(run, takes, tally, say)
+    takes, hands = opened.readable, opened.hands_of(run, tally, say)
     for line in tally.lines():
         say(f"{preset.name}: {line}")
     _, missing = _missing(takes, hands)
