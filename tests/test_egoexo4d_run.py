@@ -75,6 +75,7 @@ def takes_of(made: MadeRelease, prepared: Path | None = None) -> list[PreparedTa
     return open_takes(prepared or made.prepared, made.annotations, "val")
 
 
+KEPT = [place for place in PLACES if kept_joints(place)]
 ALL = [*FIRST.frames, *SECOND.frames]
 
 
@@ -195,6 +196,12 @@ def test_a_picture_that_was_missing_is_read_when_the_run_goes_on(
     )
     assert command(*arguments) == 0
     assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 1 + 8
+    output = capsys.readouterr()
+    figures, hands = json.loads(output.out.splitlines()[-1]), sum(key[:2] == (FIRST.uid, 8) for key in KEPT)
+    assert hands and "hands of 8 of 9 frames" in output.err
+    assert (figures["hands_wanted"], figures["hands_missing"]) == (15, hands)
+    assert figures["scores"]["all"]["hands"] == 15 - hands
+    assert f"{hands} of 15 hands were not found or have no picture" in output.err
     (tmp_path / "away.jpg").rename(prepared / "image/undistorted/val" / FIRST.name / "000008.jpg")
     assert command(*arguments, "--resume") == 0
     assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 1 + 9

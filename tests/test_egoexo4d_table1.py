@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from egoexo4d_release import MadeRelease
-from test_egoexo4d_run import KnowingSystem, command
+from test_egoexo4d_run import KnowingSystem, command, spoiled
 
 from tracker.cli_egoexo4d import SystemOptions
 from tracker.errors import UnknownNameError, UsageError
@@ -266,3 +266,14 @@ def test_every_file_of_an_ensemble_is_told_apart() -> None:
     config = find_preset("ensemble-ft").over(FILES, finetuned=FINE)
     assert set(map(str, weight_files(config))) == {"potter.pth", "hamer.ckpt", "mano.pkl", "fine.ckpt"}
     assert weight_files(find_preset("landmarks").over(FILES)) == ()
+
+
+def test_hands_without_a_picture_are_missing_in_the_table(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
+) -> None:
+    prepared = spoiled(made_release, tmp_path / "prepared", lambda path: path.unlink())
+    arguments = ("score", prepared, "--annotations", made_release.annotations, "--table1", *WEIGHTS)
+    assert command(*arguments, "--hands", tmp_path) == 0
+    systems = table_of(capsys)[1]
+    hands = [(system["hands_missing"], system["scores"]["hands"]) for system in systems.values()]
+    assert all(missing > 0 and missing + scored == 15 for missing, scored in hands)

@@ -195,7 +195,8 @@ def run_hands(
         raise
     finally:
         system.close()
-    say(f"hands of {len(read.frames)} of {total} frames are in {run.hands}")
+    wanted = total if among is None else sum(map(len, among))
+    say(f"hands of {len(read.frames)} of {wanted} frames are in {run.hands}")
     return read.hands
 
 

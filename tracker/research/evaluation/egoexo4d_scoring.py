@@ -115,7 +115,7 @@ def score_predictions(
     lines = predictions.suffix == ".jsonl"
     hands = read_lines(predictions).hands if lines else read_submission(predictions, frames)
     scored = scored_hands(takes, hands, wrist_relative=wrist_relative)
-    _report(Scored(str(predictions), takes, scored, hands), answers, extras, tally, say)
+    _report(Scored(str(predictions), takes, takes, scored, hands), answers, extras, tally, say)
     return 0
 
 
@@ -127,7 +127,9 @@ def score_system(answers: Answers, run: Run, extras: Extras, *, say: Say) -> int
     takes = opened.readable
     hands = opened.hands_of(run, tally, say)
     scored = scored_hands(takes, hands, wrist_relative=False, found_only=True)
-    _report(Scored(f"{run.name}, {run.mode}", takes, scored, hands), answers, extras, tally, say)
+    _report(
+        Scored(f"{run.name}, {run.mode}", opened.wanted, takes, scored, hands), answers, extras, tally, say
+    )
     return 0
 
 
@@ -136,6 +138,8 @@ class Scored:
     """Hands of one system or file beside the answers."""
 
     name: str
+    wanted: Sequence[PreparedTake]
+    """With the frames that have no picture."""
     takes: Sequence[PreparedTake]
     scored: ScoredHands
     hands: Mapping[HandKey, FloatArray]
@@ -143,13 +147,13 @@ class Scored:
 
 def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say) -> None:
     """Say what was left out, print the tables and the JSON, write the page."""
-    wanted, missing = _missing(of.takes, of.hands)
+    wanted, missing = _missing(of.wanted, of.scored)
     scores = scores_by_take(of.scored, {take.uid: take.name for take in of.takes})
     by_category = scores_by_category(of.scored)
     for line in tally.lines():
         say(line)
     if missing:
-        say(f"{missing} of {wanted} hands were not found; the figures are of the others")
+        say(f"{missing} of {wanted} hands were not found or have no picture; the figures are of the others")
     print(to_text(scores), end="\n\n")
     print(categories_to_text(by_category), end="\n\n")
     summary: dict[str, Any] = {"system": of.name, "split": answers.split, "hands_wanted": wanted}
@@ -167,10 +171,10 @@ def _to_json(scores: Mapping[str, ChallengeScores] | Mapping[str, CategoryScores
     return {name: figures.to_json() for name, figures in scores.items()}
 
 
-def _missing(takes: Sequence[PreparedTake], hands: Mapping[HandKey, FloatArray]) -> tuple[int, int]:
-    """How many hands are wanted, and how many of them are not there."""
-    wanted = [key for take in takes for key in required_hands(take.frames)]
-    return len(wanted), sum(key not in hands for key in wanted)
+def _missing(wanted: Sequence[PreparedTake], scored: ScoredHands) -> tuple[int, int]:
+    """How many hands are wanted, and how many of them no figure is of, also for want of a picture."""
+    count = sum(len(required_hands(take.frames)) for take in wanted)
+    return count, count - len(scored)
 
 
 def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extras, *, say: Say) -> int:
@@ -233,6 +237,6 @@ def _measured(preset: Preset, run: Run, opened: OpenedTakes, say: Say) -> TableR
     takes, hands = opened.readable, opened.hands_of(run, tally, say)
     for line in tally.lines():
         say(f"{preset.name}: {line}")
-    _, missing = _missing(takes, hands)
     scored = scored_hands(takes, hands, wrist_relative=False, found_only=True)
+    _, missing = _missing(opened.wanted, scored)
     return TableRow(preset, scored=scored, hands_missing=missing)
