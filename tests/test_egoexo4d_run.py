@@ -392,6 +392,14 @@ def test_a_submission_without_all_hands_is_not_written_unless_filled(
     assert "open hands of a mean adult stand in their boxes" in capsys.readouterr().err
     assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 0
 
+    written = (tmp_path / "s.json").read_bytes()
+    (tmp_path / "s.json").write_bytes(written + b" ")
+    assert command(*arguments, "--resume", "--fill-missing") == 2
+    assert "s.json exists; choose another name or pass --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "s.json").read_bytes() == written + b" "
+    assert command(*arguments, "--resume", "--fill-missing", "--overwrite") == 0
+    assert (tmp_path / "s.json").read_bytes() == written
+
 
 def test_prepare_ends_with_1_where_a_take_was_left_out(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]

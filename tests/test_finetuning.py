@@ -14,6 +14,7 @@ from PIL import Image
 from standin_mano import mano_arrays
 
 from tracker.cameras import Pinhole
+from tracker.cli_finetune import Export
 from tracker.crops import CropKind, make_crop
 from tracker.errors import UsageError
 from tracker.joints import WRIST, FloatArray, Side
@@ -449,3 +450,15 @@ def test_a_hand_without_mano_teaches_no_rotation() -> None:
     weights = LossWeights(0.0, 0.0, 1.0, 1.0, 1.0)
     losses(hand._replace(global_orient=orient), targets, weights)["loss"].backward()
     assert not orient.grad[0].any() and orient.grad[1].any()
+
+
+def test_export_replaces_no_file_unasked_and_wants_its_ending(tmp_path: Path) -> None:
+    there = tmp_path / "fine.safetensors"
+    there.write_bytes(b"weights")
+    with pytest.raises(
+        UsageError, match=r"fine\.safetensors exists; choose another name or pass --overwrite"
+    ):
+        Export(tmp_path, there).run()
+    with pytest.raises(UsageError, match=r"fine\.ckpt: a file of weights ends in \.safetensors"):
+        Export(tmp_path, tmp_path / "fine.ckpt").run()
+    assert there.read_bytes() == b"weights"

@@ -9,7 +9,7 @@ import tyro
 from tracker.cli_finetune import Export, Finetune
 from tracker.cli_options import TrackingOptions
 from tracker.cli_pseudo_labels import PseudoLabels
-from tracker.cli_running import home_folder, interruptible, say
+from tracker.cli_running import home_folder, interruptible, refuse_to_replace, say
 from tracker.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Submit:
     prepared: tyro.conf.Positional[Path]
     """The folder of prepared files, with the test pictures."""
     out: tyro.conf.Positional[Path]
-    """The submission, a .json file; replaced if it is there."""
+    """The submission, a .json file."""
     boxes: Path | None = None
     """The test boxes, ego_pose_gt_anno_test_public.json; those in the folder unless given."""
     release: Path | None = None
@@ -149,12 +149,15 @@ class Submit:
     """Write places in the camera's frame; the leaderboard takes hands relative to their wrists."""
     fill_missing: bool = False
     """Put open hands where none was found: the challenge rejects a submission that lacks one."""
+    overwrite: bool = False
+    """Replace a submission that is there."""
     system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
 
     def run(self) -> int:
         """Run and write; returns the exit status."""
         from tracker.research.evaluation.egoexo4d_command import submit
 
+        refuse_to_replace(self.out, overwrite=self.overwrite)
         with interruptible():
             return submit(
                 self.prepared,

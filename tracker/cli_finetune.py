@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from tracker.cli_running import home_folder, interruptible, say
+from tracker.cli_running import home_folder, interruptible, refuse_to_replace, say
 from tracker.errors import MissingDependencyError, UsageError
 from tracker.research.finetuning.options import TrainingOptions
 
@@ -94,12 +94,17 @@ class Export:
     trained: tyro.conf.Positional[Path]
     """The folder of the run, or a checkpoint of it."""
     to: tyro.conf.Positional[Path]
-    """The file of weights, .safetensors; replaced if it is there."""
+    """The file of weights, .safetensors."""
+    overwrite: bool = False
+    """Replace a file that is there."""
     mano: Path | None = None
     """MANO_RIGHT.pkl, to measure what float16 costs; what the weights command imported if it is there."""
 
     def run(self) -> int:
         """Write; returns the exit status."""
+        if self.to.suffix != ".safetensors":
+            raise UsageError(f"{self.to}: a file of weights ends in .safetensors")
+        refuse_to_replace(self.to, overwrite=self.overwrite)
         try:
             from tracker.research.finetuning.command import export
         except ImportError as error:

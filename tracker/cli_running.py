@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Generic, Protocol, TypeVar
 
+from tracker.errors import UsageError
+
 
 class Closable(Protocol):
     """What can be closed."""
@@ -112,6 +114,16 @@ def home_folder() -> Path | None:
     """Where the environment says that this program's own files are kept, if it does."""
     home = os.environ.get("TRACKER_HOME")
     return Path(home).expanduser() if home else None
+
+
+def refuse_to_replace(path: Path, *, overwrite: bool) -> None:
+    """Before any work is done for a file that would take the place of another.
+
+    Raises:
+        UsageError: it is there, and nobody said that it may be replaced.
+    """
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists; choose another name or pass --overwrite")
 
 
 def say(line: str) -> None:
