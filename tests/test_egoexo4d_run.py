@@ -363,6 +363,12 @@ def test_from_a_release_to_figures_and_a_submission(
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert again["scores"]["all"]["mpjpe_mm"] == pytest.approx(figures["scores"]["all"]["mpjpe_mm"])
     assert again["scores"]["all"]["camera_mpjpe_mm"] is None
+    assert command("score", prepared, tmp_path / "s.json") == 2  # its wrists are at zero
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "15 of 15 hands" in line and "look relative to the wrist; give --offset" in line
+    assert command("submit", prepared, tmp_path / "placed.json", "--camera-space") == 0
+    assert command("score", prepared, tmp_path / "placed.json") == 0
+    capsys.readouterr()
     assert command("score", prepared, tmp_path / "s.jsonl") == 0
     from_lines = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert from_lines["scores"]["all"] == pytest.approx(figures["scores"]["all"])

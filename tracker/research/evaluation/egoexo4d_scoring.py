@@ -21,7 +21,7 @@ from tracker.research.evaluation.egoexo4d_metric import (
 from tracker.research.evaluation.egoexo4d_page import page_of, write_page
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
 from tracker.research.evaluation.egoexo4d_run import read_lines
-from tracker.research.evaluation.egoexo4d_submission import read_submission
+from tracker.research.evaluation.egoexo4d_submission import read_submission, refuse_wrist_relative
 from tracker.research.evaluation.egoexo4d_table import (
     TableRow,
     scores_by_take,
@@ -114,6 +114,8 @@ def score_predictions(
     frames = [frame for take in takes for frame in take.frames]
     lines = predictions.suffix == ".jsonl"
     hands = read_lines(predictions).hands if lines else read_submission(predictions, frames)
+    if not (lines or wrist_relative):
+        refuse_wrist_relative(predictions, hands)
     scored = scored_hands(takes, hands, wrist_relative=wrist_relative)
     _report(Scored(str(predictions), takes, takes, scored, hands), answers, extras, tally, say)
     return 0

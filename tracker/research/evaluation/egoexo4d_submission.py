@@ -24,6 +24,8 @@ LARGEST_HAND_M = 0.5
 """From the wrist to any joint; nobody's hand is near it, and one in millimetres far beyond."""
 SMALLEST_HAND_M = 1e-4
 """Joints closer together than this are one point, which no similarity aligns."""
+NEAREST_M = 1e-3
+"""Less far ahead of the camera than this nothing is seen."""
 MOST_LINES = 20
 
 
@@ -92,6 +94,20 @@ def read_submission(path: Path, frames: Sequence[AnnotatedFrame]) -> dict[HandKe
         (uid, number, side): np.array(submission[uid][str(number)][f"{side.value}_hand_3d"], dtype=np.float64)
         for uid, number, side in required_hands(frames)
     }
+
+
+def refuse_wrist_relative(path: Path, hands: Mapping[HandKey, FloatArray]) -> None:
+    """Refuse hands (21, 3) that cannot be in the camera's frame: it sees no joint that is not ahead of it.
+
+    Raises:
+        UsageError: most hands have such a joint, as those have whose wrists are at zero.
+    """
+    behind = sum(bool((joints_m[:, 2] < NEAREST_M).any()) for joints_m in hands.values())
+    if 2 * behind > len(hands):
+        raise UsageError(
+            f"{path}: {behind} of {len(hands)} hands have joints at the camera or behind it, so they look "
+            "relative to the wrist; give --offset"
+        )
 
 
 def complaints_about(submission: Any, frames: Sequence[AnnotatedFrame]) -> Iterator[Complaint]:
