@@ -300,6 +300,46 @@ def test_frames_without_pose_or_joints_are_named(made_release: MadeRelease, tmp_
     assert tally.places["frames without joints in space"] == [f"{FIRST.uid}, frame 8"]
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pose: pose * 1.01,
+        lambda pose: pose * [[1], [1], [-1]],
+        lambda pose: pose + [[0, 0.01, 0, 0], [0] * 4, [0] * 4],
+        lambda pose: pose * 0,
+        lambda pose: pose[:2],
+        lambda pose: pose + float("nan"),
+        lambda pose: np.array("pose"),
+    ],
+    ids=["scaled", "mirrored", "sheared", "zero", "two rows", "NaN", "text"],
+)
+def test_a_pose_that_is_no_rotation_is_named_and_places_no_hand(
+    made_release: MadeRelease, tmp_path: Path, spoil: Any
+) -> None:
+    raw = raw_copy(made_release, tmp_path / "raw")
+
+    def change(poses: Any) -> None:
+        of_aria = poses["aria01"]["camera_extrinsics"]
+        of_aria["5"] = spoil(np.array(of_aria["5"])).tolist()
+
+    change_json(raw / f"annotations/ego_pose/val/camera_pose/{FIRST.uid}.json", change)
+    frames, tally = prepare(raw, made_release.prepared)
+    assert [frame.frame_number for frame in frames if frame.take_uid == FIRST.uid] == [2, 8, 11, 17]
+    assert tally.places["frames with no usable camera pose"] == [f"{FIRST.uid}, frame 5"]
+    assert "frames without camera pose" not in tally.counts
+
+
+def test_a_pose_rounded_in_the_file_is_still_one(made_release: MadeRelease, tmp_path: Path) -> None:
+    raw = raw_copy(made_release, tmp_path / "raw")
+
+    def change(poses: Any) -> None:
+        of_aria = poses["aria01"]["camera_extrinsics"]
+        of_aria["5"] = np.round(np.array(of_aria["5"]), 4).tolist()
+
+    change_json(raw / f"annotations/ego_pose/val/camera_pose/{FIRST.uid}.json", change)
+    assert "frames with no usable camera pose" not in prepare(raw, made_release.prepared)[1].counts
+
+
 def test_a_split_that_is_not_there_is_refused(made_release: MadeRelease) -> None:
     with pytest.raises(UsageError, match="holds no annotations"):
         list(prepare_annotations(made_release.raw, made_release.prepared, "train", "manual", Tally()))

@@ -128,6 +128,45 @@ def table_of(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], dict[str, A
 WEIGHTS = ["--checkpoint", "a", "--mano", "b", "--potter-checkpoint", "c", "--finetuned", "d"]
 
 
+@pytest.fixture(autouse=True)
+def weights_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files for `WEIGHTS`, in the working folder."""
+    folder = tmp_path / "weights there"
+    folder.mkdir()
+    for name in WEIGHTS[1::2]:
+        (folder / name).write_text(name)
+    monkeypatch.chdir(folder)
+
+
+@pytest.mark.parametrize("option", WEIGHTS[::2])
+def test_a_file_of_weights_that_is_not_there_is_said_before_anything_runs(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    loaded: list[object],
+    option: str,
+) -> None:
+    given = ["nothere" if WEIGHTS[index - 1] == option else name for index, name in enumerate(WEIGHTS)]
+    assert command("score", made_release.prepared, "--table1", *given, "--hands", tmp_path / "hands") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: nothere: no such file of weights"
+    assert not loaded and not (tmp_path / "hands").exists()
+
+
+def test_fine_tuned_weights_that_are_not_there_are_said_also_where_others_are_missing(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    loaded: list[object],
+) -> None:
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path / "empty"))
+    arguments = ("--finetuned", "nothere", "--hands", tmp_path / "hands")
+    assert command("score", made_release.prepared, "--table1", *arguments) == 2
+    assert capsys.readouterr().err.splitlines() == ["error: nothere: no such file of weights"]
+    assert not loaded and not (tmp_path / "hands").exists()
+
+
 def test_fine_tuned_weights_need_no_others_of_the_network(
     made_release: MadeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: Any
 ) -> None:

@@ -95,6 +95,8 @@ class SystemOptions:
         self._refuse_contradictions(preset)
         if self.system is not None and self.finetuned is not None and not preset.needs_finetuned:
             raise UsageError(f"--system {preset.name} has no use for --finetuned {self.finetuned}")
+        if preset.needs_finetuned and self.finetuned is not None and not self.finetuned.is_file():
+            raise UsageError(f"{self.finetuned}: no such file of weights")
         names = self.tracking.ensemble or preset.member_options(self.finetuned)
         checkpoint = (self.finetuned if preset.finetuned else None) or self.tracking.checkpoint
         base = self._base(

@@ -30,6 +30,7 @@ from tracker.research.evaluation.egoexo4d_table import (
     to_text,
 )
 from tracker.research.evaluation.egoexo4d_temporal import temporal_scores
+from tracker.research.evaluation.egoexo4d_weights import weight_files
 from tracker.research.ground_truth.egoexo4d import PreparedTake, open_takes, with_pictures
 from tracker.research.ground_truth.egoexo4d_values import Tally
 
@@ -200,7 +201,9 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
     runs = {preset.name: _run_or_reason(preset, run_of) for preset in PRESETS.values()}
     for reason in dict.fromkeys(reason for reason in runs.values() if isinstance(reason, str)):
         say(f"weights missing: {reason}")
-    _refuse_files_there([run for run in runs.values() if isinstance(run, Run)])
+    ready = [run for run in runs.values() if isinstance(run, Run)]
+    _refuse_weights_not_there(ready)
+    _refuse_files_there(ready)
     rows, failed = [], False
     for preset in PRESETS.values():
         run = runs[preset.name]
@@ -225,6 +228,14 @@ def _run_or_reason(preset: Preset, run_of: Callable[[Preset], Run]) -> Run | str
         return run_of(preset)
     except (WeightsError, MissingDependencyError) as error:
         return str(error)
+
+
+def _refuse_weights_not_there(runs: Sequence[Run]) -> None:
+    """Before hours of running: files that were named and are not there."""
+    files = dict.fromkeys(path for run in runs for path in weight_files(run.config))
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise UsageError(f"{', '.join(missing)}: no such file of weights")
 
 
 def _refuse_files_there(runs: Sequence[Run]) -> None:

@@ -117,7 +117,10 @@ def take_frames(files: TakeFiles, kind: Kind, tally: Tally) -> Iterator[Annotate
             tally.add("frames without joints in space", where)
             continue
         if pose is None:
-            tally.add("frames without camera pose", where)
+            unusable = key in files.poses.unusable
+            tally.add(
+                "frames with no usable camera pose" if unusable else "frames without camera pose", where
+            )
             continue
         kept = {
             side: hand

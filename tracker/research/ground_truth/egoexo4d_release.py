@@ -25,6 +25,8 @@ from tracker.research.ground_truth.files import pinhole, read_json
 
 Kind = Literal["manual", "auto"]
 FOLDER_OF_KIND: dict[Kind, str] = {"manual": "annotation", "auto": "automatic"}
+ROTATION_TOLERANCE = 1e-3
+"""A matrix farther from orthonormal than this, in any entry of R R^T, is no rotation."""
 ARIA_SIZE_PX = 1408
 """Of the videos, and of the calibration that belongs to them."""
 FULL_SIZE_FOCAL_PX = 900.0
@@ -63,6 +65,8 @@ class AriaPoses:
     camera: Pinhole
     camera_from_world: Mapping[str, FloatArray]
     """(3, 4) by the frame's key."""
+    unusable: frozenset[str] = frozenset()
+    """The keys of frames whose pose is none: no numbers, or no rotation."""
 
 
 def read_takes(release: Path) -> dict[str, Take]:
@@ -121,7 +125,7 @@ def pose_path(release: Path, split: str, take_uid: str) -> Path | None:
 
 
 def read_poses(path: Path, aria: str) -> AriaPoses:
-    """Aria's intrinsics and poses.
+    """Aria's intrinsics and poses; those that are none are named as `AriaPoses.unusable`.
 
     Raises:
         UsageError: the file lacks them, or the intrinsics are not those of a prepared picture.
@@ -131,12 +135,23 @@ def read_poses(path: Path, aria: str) -> AriaPoses:
     extrinsics = of_aria.get("camera_extrinsics") if isinstance(of_aria, Mapping) else None
     if not isinstance(of_aria, Mapping) or not isinstance(extrinsics, Mapping):
         raise UsageError(f"{path} has no poses of the camera {aria}")
-    poses = {}
-    for key, matrix in extrinsics.items():
+    read = {str(key): _pose(matrix) for key, matrix in extrinsics.items()}
+    poses = {key: pose for key, pose in read.items() if pose is not None}
+    camera = read_intrinsics(of_aria.get("camera_intrinsics"), str(path))
+    return AriaPoses(camera, poses, frozenset(read.keys() - poses.keys()))
+
+
+def _pose(matrix: Any) -> FloatArray | None:
+    """(3, 4) a rotation beside a translation; None for what is no such pose."""
+    try:
         pose = np.array(matrix, dtype=np.float64)
-        if pose.shape == (3, 4) and np.isfinite(pose).all():
-            poses[str(key)] = pose
-    return AriaPoses(read_intrinsics(of_aria.get("camera_intrinsics"), str(path)), poses)
+    except (TypeError, ValueError):
+        return None
+    if pose.shape != (3, 4) or not np.isfinite(pose).all():
+        return None
+    rotation = pose[:, :3]
+    off = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+    return pose if off <= ROTATION_TOLERANCE and np.linalg.det(rotation) > 0 else None
 
 
 def read_intrinsics(matrix: Any, where: str) -> Pinhole:
