@@ -305,7 +305,7 @@ def test_frames_without_pose_or_joints_are_named(made_release: MadeRelease, tmp_
     [
         lambda pose: pose * 1.01,
         lambda pose: pose * [[1], [1], [-1]],
-        lambda pose: pose + [[0, 0.01, 0, 0], [0] * 4, [0] * 4],
+        lambda pose: pose + np.array([[0, 0.01, 0, 0], [0] * 4, [0] * 4]),
         lambda pose: pose * 0,
         lambda pose: pose[:2],
         lambda pose: pose + float("nan"),
