@@ -35,6 +35,7 @@ import numpy as np
 import tyro
 
 from benchmarks.measure import describe_machine, print_json, print_table
+from benchmarks.program import free_port
 from benchmarks.stream_sender import HOST
 from tracker.sources import MODELS_DIRECTORY
 
@@ -152,13 +153,6 @@ def running(url: str, port: int, said: Path) -> Iterator["subprocess.Popen[bytes
             yield program
         finally:
             program.kill()
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def measure(protocol: Protocol, clip: Path, args: Args, folder: Path) -> dict[str, object]:
