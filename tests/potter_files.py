@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tracker.networks.pool_attn_former import FormerConfig
 from tracker.networks.potter import Potter, PotterConfig
 
 SEED = 7
@@ -44,7 +45,9 @@ def seeded_weights(shapes: dict[str, tuple[int, ...]], seed: int = SEED) -> Stat
 
 
 SMALL = PotterConfig(
-    depths=(1, 1, 1, 1), widths=(32, 32, 64, 96), branch_depths=(1, 1, 1), head_width=8, profile_width=16
+    FormerConfig(depths=(1, 1, 1, 1), widths=(32, 32, 64, 96), branch_depths=(1, 1, 1)),
+    head_width=8,
+    profile_width=16,
 )
 """A network of the published form, but narrow."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from standin_mano import mano_arrays
 from tracked_values import some_hand
 
-from tracker.hand_mesh import HandMesh, RestSkin, carry, mano_at_rest, mesh_of, open_hand_at_rest, similarity
+from tracker.hand_mesh import HandMesh, RestSkin, carry, mano_at_rest, mesh_of, open_hand_at_rest
 from tracker.joints import FINGERS, FloatArray, Side
 from tracker.mano_numpy import TIP_VERTICES, mano_from_arrays
 from tracker.rotations import rotation_from_vector
@@ -230,19 +230,6 @@ def test_a_finger_without_length_or_bent_straight_back_has_finite_skin() -> None
 def test_joints_anywhere_have_finite_skin_or_none(values: list[float]) -> None:
     mesh = mesh_of(pose_of(Side.RIGHT, np.array(values).reshape(21, 3)))
     assert mesh is None or np.isfinite(mesh.vertices_m).all()
-
-
-@given(st.integers(0, 1000), st.floats(0.1, 10.0))
-def test_similarity_is_found_exactly(seed: int, scale: float) -> None:
-    rng = np.random.default_rng(seed)
-    points, shift = rng.normal(size=(5, 3)), rng.normal(size=3)
-    points[:, 2] *= seed % 3  # flat sets too
-    rotation = rotation_from_vector(rng.normal(size=3))
-    found = similarity(points, scale * points @ rotation.T + shift)
-    assert found is not None
-    np.testing.assert_allclose(found[0], scale, rtol=1e-9)
-    np.testing.assert_allclose(found[1], rotation, atol=1e-7)
-    np.testing.assert_allclose(found[2], shift, atol=1e-7)
 
 
 def test_bones_are_walked_from_the_wrist_outward() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tracker.cli_idle import warn_of_idle_options
-from tracker.cli_options import OutputOptions, TrackingOptions
+from tracker.cli_options import TrackingOptions
+from tracker.cli_outputs import OutputOptions
 from tracker.cli_tracking import Live, Replay
 
 MCAP, RRD, VIDEO = Path("a.mcap"), Path("a.rrd"), Path("a.mp4")

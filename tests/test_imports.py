@@ -60,6 +60,7 @@ TOPS = (
     "cli_tools",
     "cli_cameras",
     "cli_options",
+    "cli_outputs",
     "cli_sockets",
     "cli_egoexo4d",
     "cli_pseudo_labels",

@@ -20,15 +20,8 @@ from potter_files import (  # noqa: E402
 )
 
 from tracker.errors import MissingDependencyError, WeightsError  # noqa: E402
-from tracker.networks.potter import (  # noqa: E402
-    PoolAttention,
-    Potter,
-    PotterConfig,
-    averages,
-    load_potter,
-    potter_of,
-    without_prefixes,
-)
+from tracker.networks.pool_attn_former import FormerConfig, PoolAttention, averages  # noqa: E402
+from tracker.networks.potter import Potter, load_potter, potter_of, without_prefixes  # noqa: E402
 
 Tensors = dict[str, torch.Tensor]
 
@@ -76,7 +69,7 @@ def test_pooling_over_channels_is_pooling_over_pictures_of_each_pixels_channels(
     product = F.adaptive_avg_pool2d(tokens, (32, 4)) @ F.adaptive_avg_pool2d(tokens, (4, 10))
     expected = product.reshape(2, 35, 320).transpose(1, 2).reshape(2, 320, 7, 5)
     with torch.device("meta"):
-        mixer = PoolAttention(320, PotterConfig())
+        mixer = PoolAttention(320, FormerConfig())
     torch.testing.assert_close(mixer.over_channels(x), expected)
 
 

@@ -8,10 +8,12 @@ from hypothesis.extra.numpy import arrays
 
 from tracker.joints import FloatArray
 from tracker.rotations import (
+    crosses,
     quaternion_from_rotation,
     rotation_between,
     rotation_from_quaternion,
     rotation_from_vector,
+    similarity,
     vector_from_rotation,
 )
 
@@ -114,3 +116,25 @@ def test_nearly_opposite_vectors_still_give_a_rotation(
     rotation = rotation_between(start, end)
     assert_rotation(rotation)
     np.testing.assert_allclose(rotation @ start, end, atol=2e-6)
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 10.0))
+def test_a_similarity_is_found_exactly(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    points, shift = rng.normal(size=(5, 3)), rng.normal(size=3)
+    points[:, 2] *= seed % 3  # flat sets too
+    rotation = rotation_from_vector(rng.normal(size=3))
+    found = similarity(points, scale * points @ rotation.T + shift)
+    np.testing.assert_allclose(found[0], scale, rtol=1e-9)
+    np.testing.assert_allclose(found[1], rotation, atol=1e-7)
+    np.testing.assert_allclose(found[2], shift, atol=1e-7)
+
+
+def test_a_similarity_turns_what_is_mirrored_and_never_mirrors() -> None:
+    points = np.random.default_rng(0).normal(size=(21, 3))
+    assert_rotation(similarity(points, points * (-1.0, 1.0, 1.0))[1])
+
+
+@given(vectors, vectors)
+def test_crosses_are_cross_products(a: FloatArray, b: FloatArray) -> None:
+    np.testing.assert_allclose(crosses(a) @ b, np.cross(a, b), atol=1e-12)

@@ -7,7 +7,7 @@ from scripted_runs import NotedSink
 from tracked_values import some_info, two_hands
 
 from tracker.cli import live, main
-from tracker.cli_options import OutputOptions
+from tracker.cli_outputs import OutputOptions
 from tracker.cli_written import WrittenFile, telling_of, watch_files
 from tracker.errors import SinkFailedError
 from tracker.sinks import Sink

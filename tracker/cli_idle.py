@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tracker.cli_running import say
 
 if TYPE_CHECKING:
-    from tracker.cli_options import OutputOptions
+    from tracker.cli_outputs import OutputOptions
     from tracker.cli_tracking import Live, Replay
 
 

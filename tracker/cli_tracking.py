@@ -11,7 +11,8 @@ import tyro
 
 from tracker.cli_idle import warn_of_idle_options
 from tracker.cli_opening import open_for, open_pictures, open_sinks, served_mano, serving_the_camera
-from tracker.cli_options import CameraOptions, OutputOptions, TrackingOptions, stored_mano
+from tracker.cli_options import CameraOptions, TrackingOptions, stored_mano
+from tracker.cli_outputs import OutputOptions
 from tracker.cli_running import FILE_STATUS, LIVE_STATUS, home_folder, interruptible, open_interruptibly, say
 from tracker.cli_sockets import SocketOptions
 from tracker.cli_written import WrittenFile, telling_of, watch_files

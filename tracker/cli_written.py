@@ -9,7 +9,7 @@ from tracker.cli_running import say
 from tracker.errors import SinkFailedError
 
 if TYPE_CHECKING:
-    from tracker.cli_options import OutputOptions
+    from tracker.cli_outputs import OutputOptions
     from tracker.sinks import Sink
     from tracker.structs import Frame, StreamInfo, TrackedFrame
 

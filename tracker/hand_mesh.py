@@ -19,7 +19,7 @@ import numpy as np
 
 from tracker.joints import FINGER_MCPS, NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.mano_numpy import FROM_MANO, NUM_MANO_JOINTS, ManoModel
-from tracker.rotations import rotation_between
+from tracker.rotations import rotation_between, similarity
 from tracker.skinned_hand import FROM_SKELETON, IntArray, blend_skin, load_open_hand
 from tracker.structs import HandPose, ManoParameters
 
@@ -127,11 +127,11 @@ def carry(rest: RestSkin, joints_m: FloatArray) -> FloatArray | None:
     """
     if not (np.isfinite(joints_m).all() and np.isfinite(rest.joints_m).all()):
         return None
-    palm = [rest.published[joint] for joint in PALM]
-    fitted = similarity(rest.joints_m[palm], joints_m[list(PALM)])
-    if fitted is None:
+    rest_palm_m = rest.joints_m[[rest.published[joint] for joint in PALM]]
+    palm_m = joints_m[list(PALM)]
+    if not (spans_a_plane(rest_palm_m) and spans_a_plane(palm_m)):
         return None
-    scale, rotation, shift = fitted
+    scale, rotation, shift = similarity(rest_palm_m, palm_m)
     placed = scale * rest.joints_m @ rotation.T + shift
     placed[list(rest.published)] = joints_m
     return blend_skin(
@@ -169,22 +169,10 @@ def bone_maps(rest: RestSkin, placed_m: FloatArray, scale: float, rotation: Floa
     return maps
 
 
-def similarity(start_m: FloatArray, end_m: FloatArray) -> tuple[float, FloatArray, FloatArray] | None:
-    """Scale, rotation (3, 3) and shift (3,) that bring points (N, 3) closest to others (Umeyama, 1991).
-
-    Returns None where either set lies on one point or line, which leaves the rotation open.
-    """
-    start_mean, end_mean = start_m.mean(axis=0), end_m.mean(axis=0)
-    start, end = start_m - start_mean, end_m - end_mean
-    for points in (start, end):
-        spread = np.linalg.svd(points, compute_uv=False)
-        if spread[1] < max(MIN_PALM_WIDTH_M, MIN_PALM_ASPECT * spread[0]):
-            return None
-    left, sizes, right = np.linalg.svd(end.T @ start)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = (left * signs) @ right
-    scale = float((sizes * signs).sum() / (start**2).sum())
-    return scale, rotation, end_mean - scale * rotation @ start_mean
+def spans_a_plane(points_m: FloatArray) -> bool:
+    """Whether points (N, 3) leave no turn of them open, as those on one point or line do."""
+    spread = np.linalg.svd(points_m - points_m.mean(axis=0), compute_uv=False)
+    return bool(spread[1] >= max(MIN_PALM_WIDTH_M, MIN_PALM_ASPECT * spread[0]))
 
 
 @cache

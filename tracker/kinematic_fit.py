@@ -20,11 +20,11 @@ from tracker.kinematic_hand import (
     ANGLE_LOWER_RAD,
     ANGLE_UPPER_RAD,
     NUM_PARAMETERS,
-    crosses,
     joints_and_jacobian,
     posed_joints,
     step,
 )
+from tracker.rotations import crosses
 
 _TURN = slice(NUM_PARAMETERS, NUM_PARAMETERS + 3)
 _UNKNOWNS = NUM_PARAMETERS + 3

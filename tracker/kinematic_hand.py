@@ -21,6 +21,7 @@ import numpy as np
 
 from tracker.hand_shape import NUM_FINGERS, PALM_JOINTS, HandShape, mirror_sign
 from tracker.joints import NUM_JOINTS, FloatArray, Side
+from tracker.rotations import closest_rotation, crosses
 
 NUM_ANGLES = 4
 NUM_PARAMETERS = 6 + NUM_FINGERS * NUM_ANGLES
@@ -196,14 +197,6 @@ def step(
     return wrists_m + change[:, :3], turned, angles_rad + change[:, 6:].reshape(angles_rad.shape)
 
 
-def crosses(vectors: FloatArray) -> FloatArray:
-    """[v]x (..., 3, 3) of vectors (..., 3): the matrix with which v x u = [v]x u."""
-    flat = np.zeros((*vectors.shape[:-1], 9))
-    flat[..., [7, 2, 3]] = vectors
-    flat[..., [5, 6, 1]] = -vectors
-    return flat.reshape(*vectors.shape, 3)
-
-
 def pose_from_joints(joints_m: FloatArray, shape: HandShape, side: Side) -> KinematicPose:
     """The pose in which a hand of this shape has the directions of joints (21, 3) in camera axes."""
     wrists, rotations, angles = poses_from_joints(joints_m[None], shape.palm_m[None], [side])
@@ -240,13 +233,6 @@ def angles_of(points_m: FloatArray) -> FloatArray:
     bend = np.arctan2((others * inward).sum(-1), (others * along).sum(-1))
     end = np.remainder(bend[..., 1] - bend[..., 0] + np.pi, 2 * np.pi) - np.pi
     return np.stack([flexion, abduction, bend[..., 0], end], axis=-1)
-
-
-def closest_rotation(points: FloatArray, source: FloatArray) -> FloatArray:
-    """Rotations (..., 3, 3) that bring ``source`` (..., N, 3) closest to centred ``points`` (Kabsch)."""
-    u, _, vt = np.linalg.svd(np.swapaxes(points, -1, -2) @ source)
-    u[..., 2] *= np.linalg.det(u @ vt)[..., None]
-    return np.asarray(u @ vt)
 
 
 def _fingers_own_axes() -> FloatArray:

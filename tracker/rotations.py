@@ -1,4 +1,4 @@
-"""The few rotation maps the tracker uses; leading axes are batch axes.
+"""The few rotation maps the tracker uses, and fits of points; leading axes are batch axes.
 
 Quaternions are (w, x, y, z) with w >= 0; rotation vectors are axis times angle in radians.
 """
@@ -8,13 +8,19 @@ import numpy as np
 from tracker.joints import FloatArray
 
 
+def crosses(vectors: FloatArray) -> FloatArray:
+    """[v]x (..., 3, 3) of vectors (..., 3): the matrix with which v x u = [v]x u."""
+    flat = np.zeros((*vectors.shape[:-1], 9))
+    flat[..., [7, 2, 3]] = vectors
+    flat[..., [5, 6, 1]] = -vectors
+    return flat.reshape(*vectors.shape, 3)
+
+
 def rotation_from_vector(vector_rad: FloatArray) -> FloatArray:
     """Rotation matrices (..., 3, 3) of rotation vectors (..., 3): Rodrigues' formula."""
     vector_rad = np.asarray(vector_rad, dtype=np.float64)
     angle = np.linalg.norm(vector_rad, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vector_rad, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape((*x.shape, 3, 3))
+    cross = crosses(vector_rad)
     # sin(a)/a and (1 - cos(a))/a^2, both finite at zero.
     first = np.sinc(angle / np.pi)
     second = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
@@ -73,9 +79,7 @@ def rotation_between(start: FloatArray, end: FloatArray) -> FloatArray:
     Opposite vectors have no unique answer; a half turn about some axis across ``start`` is returned.
     """
     start, end = np.broadcast_arrays(start, end)
-    x, y, z = np.moveaxis(np.cross(start, end), -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape((*x.shape, 3, 3))
+    cross = crosses(np.cross(start, end))
     # 1 + cosine as half the squared length of the sum keeps its digits where the cosine nears -1.
     one_plus_cosine = 0.5 * np.sum((start + end) ** 2, axis=-1)
     opposite = one_plus_cosine < 1e-12
@@ -86,3 +90,19 @@ def rotation_between(start: FloatArray, end: FloatArray) -> FloatArray:
         half_turn = rotation_from_vector(np.pi * across / np.linalg.norm(across, axis=-1, keepdims=True))
         rotation = np.where(opposite[..., None, None], half_turn, rotation)
     return rotation
+
+
+def closest_rotation(points: FloatArray, source: FloatArray) -> FloatArray:
+    """Rotations (..., 3, 3) that bring ``source`` (..., N, 3) closest to centred ``points`` (Kabsch)."""
+    u, _, vt = np.linalg.svd(np.swapaxes(points, -1, -2) @ source)
+    u[..., 2] *= np.linalg.det(u @ vt)[..., None]
+    return np.asarray(u @ vt)
+
+
+def similarity(start_m: FloatArray, end_m: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Scale, rotation (3, 3) and shift (3,) that bring points (N, 3) closest to others (Umeyama, 1991)."""
+    start_mean_m, end_mean_m = start_m.mean(axis=0), end_m.mean(axis=0)
+    start, end = start_m - start_mean_m, end_m - end_mean_m
+    turn = closest_rotation(end, start)
+    scale = float((end * (start @ turn.T)).sum() / max(float((start * start).sum()), 1e-12))
+    return scale, turn, end_mean_m - scale * turn @ start_mean_m

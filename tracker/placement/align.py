@@ -17,7 +17,6 @@ import numpy as np
 from tracker.cameras import Camera
 from tracker.errors import PlacementError
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import crosses
 from tracker.placement.closed_form import (
     across_rays,
     closest_to_rays,
@@ -25,7 +24,7 @@ from tracker.placement.closed_form import (
     ray_information,
     rays_in_view,
 )
-from tracker.rotations import rotation_from_vector
+from tracker.rotations import crosses, rotation_from_vector
 from tracker.structs import HandEstimate, HandPose
 
 MAX_STEPS = 30

@@ -20,8 +20,8 @@ import numpy as np
 from tracker.cameras import Camera
 from tracker.errors import PlacementError
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import closest_rotation
 from tracker.placement.closed_form import across_rays, placed, ray_information, rays_in_view
+from tracker.rotations import closest_rotation
 from tracker.structs import HandEstimate, HandPose, ManoParameters
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from tracker.errors import UsageError
 from tracker.joints import WRIST, FloatArray
-from tracker.kinematic_hand import closest_rotation
 from tracker.pose.backend import PoseBackend, PreparesFrames, StartsEarly
+from tracker.rotations import similarity
 from tracker.structs import ExpectedRegion, Frame, HandEstimate, ObservedHand
 
 
@@ -105,15 +105,6 @@ def with_own_points(estimates: Sequence[HandEstimate], hand: ObservedHand) -> Ha
     """The first estimate whose points are not those that were handed to its backend; else the first."""
     handed_px = hand.detection.estimate.joints_px
     return next((estimate for estimate in estimates if estimate.joints_px is not handed_px), estimates[0])
-
-
-def similarity(start_m: FloatArray, end_m: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-    """Scale, rotation (3, 3) and shift (3,) that bring points (N, 3) closest to others (Umeyama, 1991)."""
-    start_mean_m, end_mean_m = start_m.mean(axis=0), end_m.mean(axis=0)
-    start, end = start_m - start_mean_m, end_m - end_mean_m
-    turn = closest_rotation(end, start)
-    scale = float((end * (start @ turn.T)).sum() / max(float((start * start).sum()), 1e-12))
-    return scale, turn, end_mean_m - scale * turn @ start_mean_m
 
 
 def load_ensemble(options: EnsembleOptions, load: Callable[[Member], PoseBackend]) -> EnsembleBackend:

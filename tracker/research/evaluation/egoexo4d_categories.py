@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import closest_rotation
 from tracker.research.evaluation import hand_errors
 from tracker.research.evaluation.egoexo4d_metric import ScoredHands, hand_errors_mm
 from tracker.research.ground_truth.labelled import BoolArray, projected
+from tracker.rotations import closest_rotation
 
 EDGE_PX = 1.0
 """A box this near to the picture's edge was cut there."""

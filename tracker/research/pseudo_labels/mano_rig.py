@@ -15,7 +15,6 @@ from functools import cached_property
 import numpy as np
 
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import crosses
 from tracker.mano_numpy import (
     FROM_MANO,
     NUM_BETAS,
@@ -24,7 +23,7 @@ from tracker.mano_numpy import (
     TIP_VERTICES,
     ManoModel,
 )
-from tracker.rotations import rotation_from_vector
+from tracker.rotations import crosses, rotation_from_vector
 from tracker.skinned_hand import chain_rotations
 
 _FINGER_JOINTS = NUM_MANO_JOINTS - 1

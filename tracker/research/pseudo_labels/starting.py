@@ -3,7 +3,7 @@
 import numpy as np
 
 from tracker.joints import FloatArray
-from tracker.kinematic_hand import closest_rotation
+from tracker.rotations import closest_rotation
 
 _ENOUGH = 4
 """Palm joints that place a hand by themselves; with fewer, all joints do."""
