@@ -281,7 +281,7 @@ def test_the_command_reports_categories_the_gain_and_the_page_and_leaves_the_lin
     lines = tmp_path / "hands.jsonl"
     run_system(KnowingSystem(), takes_of(made_release), lines, Tally())
     before, hands = lines.read_bytes(), read_lines(lines).hands
-    arguments = ("score", made_release.prepared, lines, "--page", tmp_path / "page")
+    arguments = ("evaluate", made_release.prepared, lines, "--page", tmp_path / "page")
     assert command(*arguments, "--temporal", "--cases", 1) == 0
     output = capsys.readouterr()
     figures = json.loads(output.out.splitlines()[-1])
@@ -293,5 +293,5 @@ def test_the_command_reports_categories_the_gain_and_the_page_and_leaves_the_lin
     assert len(list((tmp_path / "page" / "pictures").iterdir())) == 2
     assert command(*arguments) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert command("score", made_release.prepared, lines, "--offset", "--temporal") == 2
-    assert command("score", made_release.prepared, "--table1", "--temporal") == 2
+    assert command("evaluate", made_release.prepared, lines, "--offset", "--temporal") == 2
+    assert command("evaluate", made_release.prepared, "--table1", "--temporal") == 2

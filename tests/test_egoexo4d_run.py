@@ -187,7 +187,7 @@ def test_a_picture_that_was_missing_is_read_when_the_run_goes_on(
     """Frames of a missing picture are left out before the run; that they come back makes it no other one."""
     prepared = spoiled(made_release, tmp_path / "prepared", lambda path: path.rename(tmp_path / "away.jpg"))
     arguments = (
-        "score",
+        "evaluate",
         prepared,
         "--annotations",
         made_release.annotations,
@@ -350,7 +350,7 @@ def test_from_a_release_to_figures_and_a_submission(
     assert command("prepare", made_release.raw, prepared, "--splits", "test") == 0
     capsys.readouterr()
 
-    assert command("score", prepared, "--hands", tmp_path / "val.jsonl") == 0
+    assert command("evaluate", prepared, "--hands", tmp_path / "val.jsonl") == 0
     output = capsys.readouterr()
     figures = json.loads(output.out.splitlines()[-1])
     assert figures["scores"]["all"]["hands"] == 15 and figures["hands_missing"] == 0
@@ -359,17 +359,17 @@ def test_from_a_release_to_figures_and_a_submission(
     assert command("submit", prepared, tmp_path / "s.json") == 0
     assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 0
     capsys.readouterr()
-    assert command("score", prepared, tmp_path / "s.json", "--offset") == 0
+    assert command("evaluate", prepared, tmp_path / "s.json", "--offset") == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert again["scores"]["all"]["mpjpe_mm"] == pytest.approx(figures["scores"]["all"]["mpjpe_mm"])
     assert again["scores"]["all"]["camera_mpjpe_mm"] is None
-    assert command("score", prepared, tmp_path / "s.json") == 2  # its wrists are at zero
+    assert command("evaluate", prepared, tmp_path / "s.json") == 2  # its wrists are at zero
     (line,) = capsys.readouterr().err.splitlines()
     assert "15 of 15 hands" in line and "look relative to the wrist; give --offset" in line
     assert command("submit", prepared, tmp_path / "placed.json", "--camera-space") == 0
-    assert command("score", prepared, tmp_path / "placed.json") == 0
+    assert command("evaluate", prepared, tmp_path / "placed.json") == 0
     capsys.readouterr()
-    assert command("score", prepared, tmp_path / "s.jsonl") == 0
+    assert command("evaluate", prepared, tmp_path / "s.jsonl") == 0
     from_lines = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert from_lines["scores"]["all"] == pytest.approx(figures["scores"]["all"])
 
@@ -420,8 +420,8 @@ def test_prepare_ends_with_1_where_a_take_was_left_out(
 
 def test_requests_that_cannot_be_carried_out_end_with_2(made_release: MadeRelease, tmp_path: Path) -> None:
     assert command("prepare", tmp_path, tmp_path / "prepared") == 2
-    assert command("score", tmp_path) == 2
-    assert command("score", made_release.prepared, "--offset") == 2
+    assert command("evaluate", tmp_path) == 2
+    assert command("evaluate", made_release.prepared, "--offset") == 2
     assert command("submit", tmp_path, tmp_path / "s.json") == 2
     assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 2
     assert command("prepare", made_release.raw, tmp_path / "prepared", "--splits", "test") == 2

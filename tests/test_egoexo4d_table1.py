@@ -9,7 +9,7 @@ import pytest
 from egoexo4d_release import MadeRelease
 from test_egoexo4d_run import KnowingSystem, command, spoiled
 
-from tracker.cli_egoexo4d import SystemOptions
+from tracker.cli_systems import SystemOptions
 from tracker.errors import UnknownNameError, UsageError
 from tracker.pipeline import TrackerConfig
 from tracker.pose.ensemble import Member
@@ -88,7 +88,7 @@ def test_every_system_is_a_choice_of_the_command_and_others_are_refused() -> Non
 def test_contradictions_are_one_clear_line(
     made_release: MadeRelease, capsys: pytest.CaptureFixture[str], options: str, message: str
 ) -> None:
-    assert command("score", made_release.prepared, *options.split()) == 2
+    assert command("evaluate", made_release.prepared, *options.split()) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and message in lines[0]
 
@@ -147,7 +147,7 @@ def test_a_file_of_weights_that_is_not_there_is_said_before_anything_runs(
     option: str,
 ) -> None:
     given = ["nothere" if WEIGHTS[index - 1] == option else name for index, name in enumerate(WEIGHTS)]
-    assert command("score", made_release.prepared, "--table1", *given, "--hands", tmp_path / "hands") == 2
+    assert command("evaluate", made_release.prepared, "--table1", *given, "--hands", tmp_path / "hands") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "error: nothere: no such file of weights"
     assert not loaded and not (tmp_path / "hands").exists()
@@ -162,7 +162,7 @@ def test_fine_tuned_weights_that_are_not_there_are_said_also_where_others_are_mi
 ) -> None:
     monkeypatch.setenv("TRACKER_HOME", str(tmp_path / "empty"))
     arguments = ("--finetuned", "nothere", "--hands", tmp_path / "hands")
-    assert command("score", made_release.prepared, "--table1", *arguments) == 2
+    assert command("evaluate", made_release.prepared, "--table1", *arguments) == 2
     assert capsys.readouterr().err.splitlines() == ["error: nothere: no such file of weights"]
     assert not loaded and not (tmp_path / "hands").exists()
 
@@ -172,14 +172,14 @@ def test_fine_tuned_weights_need_no_others_of_the_network(
 ) -> None:
     monkeypatch.setenv("TRACKER_HOME", str(tmp_path / "empty"))
     weights = ("--finetuned", "d", "--mano", "b", "--hands", tmp_path / "hands.jsonl")
-    assert command("score", made_release.prepared, "--system", "hamer-ft", *weights) == 0
+    assert command("evaluate", made_release.prepared, "--system", "hamer-ft", *weights) == 0
     assert [name for name, _ in loaded] == ["hamer align"]
 
 
 def test_all_systems_run_beside_the_papers_figures(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
 ) -> None:
-    arguments = ("score", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path)
+    arguments = ("evaluate", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path)
     assert command(*arguments) == 0
     text, systems, _ = table_of(capsys)
     assert list(systems) == list(PRESETS) == [line.split()[0] for line in text[2:]]
@@ -220,7 +220,7 @@ def test_systems_without_their_weights_say_so_and_have_no_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TRACKER_HOME", str(tmp_path))
-    arguments = ("score", made_release.prepared, "--table1", "--hands", tmp_path)
+    arguments = ("evaluate", made_release.prepared, "--table1", "--hands", tmp_path)
     assert command(*arguments, "--potter-checkpoint", "c") == 0
     text, systems, said = table_of(capsys)
     there = {name for name, system in systems.items() if system["scores"] is not None}
@@ -246,7 +246,7 @@ def test_a_system_that_cannot_run_does_not_keep_the_others_from_it(
 
     monkeypatch.setattr(egoexo4d_command, "load_system", load)
     page = ("--page", tmp_path / "page", "--cases", 1)
-    assert command("score", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path, *page) == 1
+    assert command("evaluate", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path, *page) == 1
     _, systems, _ = table_of(capsys)
     text = (tmp_path / "page" / "index.html").read_text()
     assert "<h2>hamer-ft</h2>" in text and "<h2>potter</h2>" not in text and text.count("<img") == 14
@@ -274,7 +274,7 @@ def test_one_system_by_name_runs_and_its_file_bears_it(
         1,
         *WEIGHTS[:6],
     )
-    assert command("score", made_release.prepared, *options) == 0
+    assert command("evaluate", made_release.prepared, *options) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["system"] == "ensemble, challenge"
     header = json.loads((tmp_path / "egoexo4d_val_ensemble_challenge.jsonl").read_text().splitlines()[0])
     assert "'weight': 3.0" in header["settings"] and "PosixPath('z')" in header["settings"]
@@ -288,7 +288,7 @@ def test_a_run_does_not_go_on_with_other_weights_of_the_same_name(
     weights = tmp_path / "weights.pth"
     content = bytes(3 * 2**20)
     weights.write_bytes(content)
-    arguments = ("score", made_release.prepared, "--system", "potter", "--potter-checkpoint", weights)
+    arguments = ("evaluate", made_release.prepared, "--system", "potter", "--potter-checkpoint", weights)
     arguments += ("--hands", tmp_path / "hands.jsonl")
     assert command(*arguments) == 0
     weights.unlink()
@@ -311,7 +311,7 @@ def test_hands_without_a_picture_are_missing_in_the_table(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
 ) -> None:
     prepared = spoiled(made_release, tmp_path / "prepared", lambda path: path.unlink())
-    arguments = ("score", prepared, "--annotations", made_release.annotations, "--table1", *WEIGHTS)
+    arguments = ("evaluate", prepared, "--annotations", made_release.annotations, "--table1", *WEIGHTS)
     assert command(*arguments, "--hands", tmp_path) == 0
     systems = table_of(capsys)[1]
     hands = [(system["hands_missing"], system["scores"]["hands"]) for system in systems.values()]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,10 @@ def test_without_matplotlib_there_is_a_table_and_one_line_about_plots(
         (["{data}", "--out", "{data}/out"], "only read"),
         (["{data}", "--out", "{data}/../file/out"], "cannot make the folder"),
         (["{data}", "--backend", "nonsense"], "nonsense"),
+        (["{data}", "--system", "landmarks", "--placement", "weak"], "--placement weak contradicts it"),
+        (["{data}", "--system", "hamer-ft", "--checkpoint", "x", "--mano", "y"], "needs --finetuned"),
+        (["{data}", "--system", "potter", "--finetuned", "x"], "no use for --finetuned"),
+        (["{data}", "--finetuned", "x"], "--finetuned is for"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -103,6 +108,23 @@ def test_a_mistake_is_one_line_and_status_2(
     assert run(*(argument.format(data=data) for argument in arguments)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and message in line
+
+
+def test_a_system_by_name_is_what_runs(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[TrackerConfig] = []
+
+    class Noting(HandTracker):
+        def __init__(self, config: TrackerConfig, **more: Any) -> None:
+            configs.append(config)
+            super().__init__(config, **more)
+
+    monkeypatch.setattr(command, "HandTracker", Noting)
+    monkeypatch.setattr(command, "load_pose_backend", lambda name, **more: load_pose_backend("landmarks"))
+    files = ("--checkpoint", data / "a", "--mano", data / "b", "--potter-checkpoint", data / "c")
+    assert run(data, "--system", "hamer-align", *files) == 0
+    assert {(c.backend, c.placement, c.hamer.crop) for c in configs} == {("hamer", "align", "affine")}
+    assert {c.hamer.checkpoint for c in configs} == {data / "a"}
+    assert {c.tracks.sighting.view for c in configs} == {"first-person", "any"}
 
 
 def test_after_ctrl_c_the_finished_clips_are_reported(

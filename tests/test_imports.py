@@ -62,6 +62,7 @@ TOPS = (
     "cli_options",
     "cli_outputs",
     "cli_sockets",
+    "cli_systems",
     "cli_egoexo4d",
     "cli_pseudo_labels",
     "cli_finetune",
@@ -71,6 +72,7 @@ TOPS = (
     "research",
 )
 """What may import everything. Of these only the command line knows `research`, and only inside functions."""
+CLI_OF_RESEARCH = ("cli_tools", "cli_systems", "cli_egoexo4d", "cli_finetune", "cli_pseudo_labels")
 RUNTIME_KNOWS = {"tracker.sources", "tracker.sinks", "tracker.sinks.recording", "tracker.sinks.messages"}
 LIBRARIES: dict[str, set[str]] = {
     "cameras": {"numpy", "yaml"},
@@ -87,6 +89,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cli_cameras": {"tyro"},
     "calibrate_camera": {"numpy", "cv2", "PIL"},
     "cli_egoexo4d": {"tyro"},
+    "cli_systems": {"tyro"},
     "cli_pseudo_labels": {"tyro"},
     "cli_finetune": {"tyro"},
     "progress": {"numpy", "tqdm"},
@@ -138,7 +141,7 @@ def may_import(importer: str, imported: str) -> bool:
     if part == "":  # the package's own lazy exports
         return other not in (*TOPS, "progress", "runtime", "weights_store")
     if other == "research":
-        return part in ("cli_tools", "cli_egoexo4d", "cli_finetune", "cli_pseudo_labels", "research")
+        return part in CLI_OF_RESEARCH or part == "research"
     if part in TOPS:
         return True
     if part == "runtime" and other in ("sources", "sinks"):

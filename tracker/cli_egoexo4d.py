@@ -1,19 +1,18 @@
 """The command ``egoexo4d``: from a downloaded release to prepared files, figures and a submission."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from tracker.cli_finetune import Export, Finetune
-from tracker.cli_options import TrackingOptions
 from tracker.cli_pseudo_labels import PseudoLabels
-from tracker.cli_running import home_folder, interruptible, refuse_to_replace, say
+from tracker.cli_running import interruptible, refuse_to_replace, say
+from tracker.cli_systems import RunOptions
 from tracker.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from tracker.pipeline import TrackerConfig
     from tracker.research.evaluation.egoexo4d_command import Run
     from tracker.research.evaluation.egoexo4d_presets import Preset
 
@@ -49,93 +48,6 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class SystemOptions:
-    """Which system reads the hands."""
-
-    system: (
-        Literal[
-            "potter", "hamer", "hamer-align", "ensemble", "ensemble-ft", "hamer-ft", "hamer-ray", "landmarks"
-        ]
-        | None
-    ) = None
-    """A system of the paper, or of ours beside it (see docs/egoexo4d.md): backend, crops and placement in one
-    word."""
-    finetuned: Path | None = None
-    """Fine-tuned weights of hamer, for hamer-ft and ensemble-ft."""
-    mode: Literal["challenge", "tracker"] = "challenge"
-    """Hands given by their boxes, as in the challenge, or found by the tracker itself."""
-    hands: Path | None = None
-    """Where its hands go as JSON lines while it runs; beside the result or in the working folder unless
-    given. With --table1 a folder, for a file of each system."""
-    resume: bool = False
-    """Go on with the run that this file holds."""
-    tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
-
-    @property
-    def name(self) -> str:
-        """The system's, or its backend's."""
-        return self.system or self.tracking.backend_name
-
-    def run_of(self, hands: Path) -> "Run":
-        """The run; its lines go to ``hands`` unless another file is given.
-
-        Raises:
-            UsageError: the system contradicts another option, or its weights are not given.
-        """
-        from tracker.research.evaluation.egoexo4d_presets import find_preset
-
-        if self.system is not None:
-            return self.preset_run(find_preset(self.system), self.hands or hands)
-        if self.finetuned is not None:
-            raise UsageError("--finetuned is for --system hamer-ft or ensemble-ft, and for --table1")
-        return self._run(self.name, self._base(self.tracking), self.hands or hands)
-
-    def preset_run(self, preset: "Preset", hands: Path) -> "Run":
-        """The run of a preset, with the files that the options name."""
-        self._refuse_contradictions(preset)
-        if self.system is not None and self.finetuned is not None and not preset.needs_finetuned:
-            raise UsageError(f"--system {preset.name} has no use for --finetuned {self.finetuned}")
-        if preset.needs_finetuned and self.finetuned is not None and not self.finetuned.is_file():
-            raise UsageError(f"{self.finetuned}: no such file of weights")
-        names = self.tracking.ensemble or preset.member_options(self.finetuned)
-        checkpoint = (self.finetuned if preset.finetuned else None) or self.tracking.checkpoint
-        base = self._base(
-            replace(self.tracking, backend=preset.backend, ensemble=names, checkpoint=checkpoint)
-        )
-        config = preset.over(base, finetuned=self.finetuned, members=base.ensemble.members)
-        return self._run(preset.name, config, hands)
-
-    def _base(self, tracking: TrackingOptions) -> "TrackerConfig":
-        hand = tracking.hand_used(home_folder(), webcam=False, say=say)
-        return tracking.config(home_folder(), webcam=False, hand=hand)
-
-    def _run(self, name: str, config: "TrackerConfig", hands: Path) -> "Run":
-        from tracker.research.evaluation.egoexo4d_command import Run
-
-        return Run(name, self.mode, config, hands, self.resume)
-
-    def _refuse_contradictions(self, preset: "Preset") -> None:
-        """What a preset fixes may be given beside it only if it is the same."""
-        given = self.tracking
-        for option, value, fixed in (
-            ("--backend", given.backend, preset.backend),
-            ("--placement", given.placement, preset.placement),
-            ("--crop", given.crop, preset.crop),
-            ("--ensemble", given.ensemble or None, given.ensemble if preset.members else None),
-            (
-                "--ensemble-weights",
-                given.ensemble_weights or None,
-                given.ensemble_weights if preset.members else None,
-            ),
-        ):
-            if value is not None and value != fixed:
-                shown = value if isinstance(value, str) else " ".join(map(str, value))
-                raise UsageError(
-                    f"--system {preset.name} is {preset.described()}; {option} {shown} contradicts it"
-                )
-
-
-@dataclass(frozen=True)
 class Submit:
     """Run a system over the test boxes and write the challenge's submission file."""
 
@@ -153,7 +65,7 @@ class Submit:
     """Put open hands where none was found: the challenge rejects a submission that lacks one."""
     overwrite: bool = False
     """Replace a submission that is there."""
-    system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
+    running: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
 
     def run(self) -> int:
         """Run and write; returns the exit status."""
@@ -164,7 +76,7 @@ class Submit:
             return submit(
                 self.prepared,
                 self.out,
-                self.system.run_of(self.out.with_suffix(".jsonl")),
+                self.running.run_of(self.out.with_suffix(".jsonl")),
                 boxes=self.boxes,
                 release=self.release,
                 wrist_relative=not self.camera_space,
@@ -190,8 +102,8 @@ class Validate:
 
 
 @dataclass(frozen=True)
-class Score:
-    """Score a system, all systems of the paper, or a file of predictions."""
+class Evaluate:
+    """Measure a system, all systems of the paper, or a file of predictions against the annotations."""
 
     prepared: tyro.conf.Positional[Path]
     """The folder of prepared files."""
@@ -216,10 +128,10 @@ class Score:
     """Best and worst hands of the page, of each so many."""
     overwrite: bool = False
     """Replace a page in that folder."""
-    system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
+    running: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
 
     def run(self) -> int:
-        """Score; returns the exit status."""
+        """Run what is to be run and measure it; returns the exit status."""
         from tracker.research.evaluation.egoexo4d_scoring import (
             Answers,
             Extras,
@@ -240,7 +152,7 @@ class Score:
                 )
             if self.table1:
                 return score_table1(answers, self._table_run, extras, say=say)
-            run = self.system.run_of(self._lines(self.system.name))
+            run = self.running.run_of(self._lines(self.running.system.name))
             return score_system(answers, run, extras, say=say)
 
     def _check(self) -> None:
@@ -249,7 +161,7 @@ class Score:
             raise UsageError(
                 "--offset is for a file of predictions; a system's hands are in the camera's frame"
             )
-        if self.predictions is not None and (self.table1 or self.system.system is not None):
+        if self.predictions is not None and (self.table1 or self.running.system.system is not None):
             raise UsageError("a file of predictions is scored as it is: give no --system and no --table1")
         if self.temporal and (self.offset or self.table1):
             raise UsageError(
@@ -257,7 +169,7 @@ class Score:
             )
         if self.cases < 1:
             raise UsageError(f"--cases is {self.cases}; show one or more")
-        if self.table1 and self.system.system is not None:
+        if self.table1 and self.running.system.system is not None:
             raise UsageError("--table1 runs every system: give no --system beside it")
 
     def _table_run(self, preset: "Preset") -> "Run":
@@ -266,24 +178,24 @@ class Score:
         Raises:
             TrackerError: files or options that the row needs are not there.
         """
-        if preset.needs_finetuned and self.system.finetuned is None:
+        if preset.needs_finetuned and self.running.system.finetuned is None:
             raise WeightsError("--finetuned FILE is not given")
         lines = self._lines(preset.name)
-        return self.system.preset_run(preset, (self.system.hands or Path()) / lines)
+        return self.running.preset_run(preset, (self.running.hands or Path()) / lines)
 
     def _lines(self, name: str) -> Path:
-        return Path(f"egoexo4d_{self.split}_{name}_{self.system.mode}.jsonl")
+        return Path(f"egoexo4d_{self.split}_{name}_{self.running.mode}.jsonl")
 
 
 @dataclass(frozen=True)
 class EgoExo4D:
-    """EgoExo4D's hand pose challenge: prepare files, score systems, write submissions, fine-tune HaMeR."""
+    """EgoExo4D's hand pose challenge: prepare files, measure systems, write submissions, fine-tune HaMeR."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Prepare, tyro.conf.subcommand(name="prepare")]
         | Annotated[Submit, tyro.conf.subcommand(name="submit")]
         | Annotated[Validate, tyro.conf.subcommand(name="validate")]
-        | Annotated[Score, tyro.conf.subcommand(name="score")]
+        | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
         | Annotated[PseudoLabels, tyro.conf.subcommand(name="pseudo-labels")]
         | Annotated[Finetune, tyro.conf.subcommand(name="finetune")]
         | Annotated[Export, tyro.conf.subcommand(name="export")]

@@ -8,8 +8,9 @@ from typing import Literal
 import tyro
 
 from tracker.cli_opening import open_for
-from tracker.cli_options import CameraOptions, TrackingOptions
+from tracker.cli_options import CameraOptions
 from tracker.cli_running import home_folder, interruptible, say
+from tracker.cli_systems import SystemOptions
 from tracker.cli_tracking import Live
 from tracker.errors import UsageError
 from tracker.user_folder import user_folder
@@ -42,7 +43,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure the tracker on clips whose true hands are known, beside what MediaPipe reaches on them."""
+    """Measure the tracker on clips whose true hands are known, beside what MediaPipe reaches on them.
+
+    The figures of EgoExo4D's challenge come from `egoexo4d evaluate`.
+    """
 
     data: tyro.conf.Positional[Path]
     """Folder of clips and true hands (see docs/evaluation.md)."""
@@ -54,17 +58,17 @@ class Evaluate:
     """Replace plots and recordings in that folder."""
     truth_lateness: Literal["auto", "estimate", "none"] = "auto"
     """How far true hands trail their video: as known or else estimated, always estimated, or not at all."""
-    tracking: tyro.conf.OmitArgPrefixes[TrackingOptions] = field(default_factory=TrackingOptions)
+    system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
 
     def run(self) -> int:
         """Track and measure every clip; returns the exit status."""
         from tracker.research.evaluation.command import evaluate
 
-        hand = self.tracking.hand_used(home_folder(), webcam=False, say=say)
+        hand = self.system.hand_used()
         with interruptible():
             return evaluate(
                 self.data,
-                lambda first_person: self.tracking.config(home_folder(), webcam=not first_person, hand=hand),
+                lambda first_person: self.system.config(hand, first_person=first_person),
                 clips=self.clips,
                 out=self.out,
                 overwrite=self.overwrite,

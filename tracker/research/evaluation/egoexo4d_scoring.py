@@ -1,4 +1,4 @@
-"""The command ``egoexo4d score``: predictions, a system, or all of Table 1 against the answers."""
+"""The command ``egoexo4d evaluate``: predictions, a system, or all of Table 1 against the answers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
