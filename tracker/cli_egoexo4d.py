@@ -137,8 +137,8 @@ class Evaluate:
             Extras,
             score_predictions,
             score_system,
-            score_table1,
         )
+        from tracker.research.evaluation.egoexo4d_table1 import score_table1
         from tracker.research.ground_truth.egoexo4d import annotation_path
 
         self._check()

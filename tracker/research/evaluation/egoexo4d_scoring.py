@@ -1,12 +1,12 @@
-"""The command ``egoexo4d evaluate``: predictions, a system, or all of Table 1 against the answers."""
+"""The command ``egoexo4d evaluate``: predictions or a system against the answers."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import MissingDependencyError, TrackerError, UsageError, WeightsError
+from tracker.errors import UsageError
 from tracker.joints import FloatArray
 from tracker.research.evaluation.egoexo4d_categories import CategoryScores, scores_by_category
 from tracker.research.evaluation.egoexo4d_categories import to_text as categories_to_text
@@ -19,18 +19,10 @@ from tracker.research.evaluation.egoexo4d_metric import (
     scored_hands,
 )
 from tracker.research.evaluation.egoexo4d_page import page_of, write_page
-from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
 from tracker.research.evaluation.egoexo4d_run import read_lines
 from tracker.research.evaluation.egoexo4d_submission import read_submission, refuse_wrist_relative
-from tracker.research.evaluation.egoexo4d_table import (
-    TableRow,
-    scores_by_take,
-    table1_to_json,
-    table1_to_text,
-    to_text,
-)
+from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
 from tracker.research.evaluation.egoexo4d_temporal import temporal_scores
-from tracker.research.evaluation.egoexo4d_weights import weight_files
 from tracker.research.ground_truth.egoexo4d import PreparedTake, open_takes, with_pictures
 from tracker.research.ground_truth.egoexo4d_values import Tally
 
@@ -150,7 +142,7 @@ class Scored:
 
 def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say) -> None:
     """Say what was left out, print the tables and the JSON, write the page."""
-    wanted, missing = _missing(of.wanted, of.scored)
+    wanted, missing = missing_hands(of.wanted, of.scored)
     scores = scores_by_take(of.scored, {take.uid: take.name for take in of.takes})
     by_category = scores_by_category(of.scored)
     for line in tally.lines():
@@ -174,82 +166,7 @@ def _to_json(scores: Mapping[str, ChallengeScores] | Mapping[str, CategoryScores
     return {name: figures.to_json() for name, figures in scores.items()}
 
 
-def _missing(wanted: Sequence[PreparedTake], scored: ScoredHands) -> tuple[int, int]:
+def missing_hands(wanted: Sequence[PreparedTake], scored: ScoredHands) -> tuple[int, int]:
     """How many hands are wanted, and how many of them no figure is of, also for want of a picture."""
     count = sum(len(required_hands(take.frames)) for take in wanted)
     return count, count - len(scored)
-
-
-def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extras, *, say: Say) -> int:
-    """Run all presets on one annotation file and print the paper's Table 1 beside what was measured.
-
-    Args:
-        answers: what they are scored against.
-        run_of: the run of a preset; raises `WeightsError` or `MissingDependencyError` where its files or
-            packages are not there.
-        extras: a page of all systems, if asked for.
-        say: told what was left out, and of systems that cannot run.
-
-    Returns:
-        0, or 1 where a system whose files are there could not be run.
-    """
-    extras.check()
-    tally = Tally()
-    opened = answers.open_with_pictures(tally)
-    for line in tally.lines():
-        say(line)
-    runs = {preset.name: _run_or_reason(preset, run_of) for preset in PRESETS.values()}
-    for reason in dict.fromkeys(reason for reason in runs.values() if isinstance(reason, str)):
-        say(f"weights missing: {reason}")
-    ready = [run for run in runs.values() if isinstance(run, Run)]
-    _refuse_weights_not_there(ready)
-    _refuse_files_there(ready)
-    rows, failed = [], False
-    for preset in PRESETS.values():
-        run = runs[preset.name]
-        if isinstance(run, str):
-            rows.append(TableRow(preset, missing=f"weights missing: {run.partition(': ')[0]}"))
-            continue
-        try:
-            rows.append(_measured(preset, run, opened, say))
-        except TrackerError as error:
-            failed = True
-            rows.append(TableRow(preset, missing=f"cannot run: {error}"))
-    print(table1_to_text(rows, answers.split), end="\n\n")
-    extras.write_page(
-        {row.preset.name: row.scored for row in rows if row.scored is not None}, opened.readable, say
-    )
-    print(json.dumps(table1_to_json(rows, answers.split)))
-    return int(failed)
-
-
-def _run_or_reason(preset: Preset, run_of: Callable[[Preset], Run]) -> Run | str:
-    try:
-        return run_of(preset)
-    except (WeightsError, MissingDependencyError) as error:
-        return str(error)
-
-
-def _refuse_weights_not_there(runs: Sequence[Run]) -> None:
-    """Before hours of running: files that were named and are not there."""
-    files = dict.fromkeys(path for run in runs for path in weight_files(run.config))
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise UsageError(f"{', '.join(missing)}: no such file of weights")
-
-
-def _refuse_files_there(runs: Sequence[Run]) -> None:
-    """Before hours of running: lines of an earlier run that this one would not go on with."""
-    there = [str(run.hands) for run in runs if not run.resume and run.hands.exists()]
-    if there:
-        raise UsageError(f"{', '.join(there)}: there already; go on with --resume, or choose other --hands")
-
-
-def _measured(preset: Preset, run: Run, opened: OpenedTakes, say: Say) -> TableRow:
-    tally = Tally()
-    takes, hands = opened.readable, opened.hands_of(run, tally, say)
-    for line in tally.lines():
-        say(f"{preset.name}: {line}")
-    scored = scored_hands(takes, hands, wrist_relative=False, found_only=True)
-    _, missing = _missing(opened.wanted, scored)
-    return TableRow(preset, scored=scored, hands_missing=missing)
