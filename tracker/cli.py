@@ -2,7 +2,8 @@
 
 ``python run_live.py`` is ``live``; ``python -m tracker`` and ``hand-tracker`` offer all commands.
 Exit status: 0 done, also when a live run is stopped; 1 failed while running; 2 the request cannot be
-carried out; 130 a file was left unfinished because somebody stopped the run.
+carried out; 130 a file was left unfinished because somebody stopped the run; 141 nobody reads the output
+any more (``| head``).
 """
 
 import sys
@@ -14,7 +15,7 @@ import tyro
 
 from tracker.cli_cameras import CalibrateCamera
 from tracker.cli_egoexo4d import EgoExo4D
-from tracker.cli_running import FILE_STATUS, say
+from tracker.cli_running import FILE_STATUS, finish_output, say, status_of_broken_output
 from tracker.cli_sockets import SocketOptions
 from tracker.cli_tools import CalibrateHand, Evaluate, Weights
 from tracker.cli_tracking import Live, Process, Replay
@@ -31,6 +32,19 @@ class Command(Protocol):
 
 def run_command(parse: Callable[[], Command]) -> int:
     """Run what the command line asks for; a user's mistake is one line, never a traceback."""
+    try:
+        try:
+            return _status(parse)
+        finally:
+            finish_output()
+    except OSError:
+        status = status_of_broken_output()
+        if status is None:
+            raise
+        return status
+
+
+def _status(parse: Callable[[], Command]) -> int:
     try:
         return parse().run()
     except UsageError as error:

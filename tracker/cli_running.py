@@ -25,6 +25,9 @@ Opened = TypeVar("Opened", bound=Closable)
 
 FILE_STATUS, LIVE_STATUS = 130, 0
 """Exit status after Ctrl-C: a file was left unfinished; a live run ends that way."""
+UNREAD_STATUS = 141
+"""Exit status where nobody reads the output to its end (``| head``): 128 and the number of SIGPIPE, as a
+shell has it of programs that end by that signal."""
 HEARD_AGAIN_S = 0.2
 """How often what waits looks up: on Windows a wait without end hears no Ctrl-C."""
 
@@ -130,3 +133,36 @@ def say(line: str) -> None:
     """Tell a person something on standard error, if it is open; standard output is for results."""
     if sys.stderr is not None:
         print(line, file=sys.stderr, flush=True)
+
+
+def finish_output() -> None:
+    """Write out what was printed: here errors are heard, while Python takes itself down it only complains.
+
+    Raises:
+        OSError: standard output takes no more.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def status_of_broken_output() -> int | None:
+    """The exit status after an OSError where standard output or error takes no more; None where both do.
+
+    What they did not take is dropped, or Python would try again at its exit.
+    """
+    broken: list[OSError] = []
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            # Unbuffered streams keep nothing that flushing could fail on.
+            print(end="" if broken else "\n", file=stream, flush=True)
+        except OSError as error:
+            broken.append(error)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    if not broken:
+        return None
+    if all(isinstance(error, BrokenPipeError) for error in broken):
+        return UNREAD_STATUS
+    say(f"error: cannot write to standard output: {broken[0].strerror}")
+    return 1
