@@ -1,12 +1,13 @@
 """The paper's systems by name, and its Table 1 beside what is measured, on a made release."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from egoexo4d_release import MadeRelease
+from egoexo4d_release import FIRST, MadeRelease
 from test_egoexo4d_run import KnowingSystem, command, spoiled
 
 from tracker.cli_systems import SystemOptions
@@ -18,6 +19,7 @@ from tracker.pose.potter import PotterOptions
 from tracker.research.evaluation import egoexo4d_command
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, find_preset
 from tracker.research.evaluation.egoexo4d_weights import weight_files
+from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 
 FILES = TrackerConfig(
     hamer=HamerOptions(checkpoint=Path("hamer.ckpt"), mano=Path("mano.pkl"), engine="eager"),
@@ -305,6 +307,48 @@ def test_every_file_of_an_ensemble_is_told_apart() -> None:
     config = find_preset("ensemble-ft").over(FILES, finetuned=FINE)
     assert set(map(str, weight_files(config))) == {"potter.pth", "hamer.ckpt", "mano.pkl", "fine.ckpt"}
     assert weight_files(find_preset("landmarks").over(FILES)) == ()
+
+
+@pytest.fixture
+def without_a_pose(made_release: MadeRelease, tmp_path: Path) -> Path:
+    """The release, of whose first take the camera pose is not there."""
+    raw = tmp_path / "raw"
+    shutil.copytree(made_release.raw, raw, ignore=shutil.ignore_patterns("*.mp4"))
+    (raw / "annotations/ego_pose/val/camera_pose" / f"{FIRST.uid}.json").unlink()
+    return raw
+
+
+def test_hands_of_takes_that_are_left_out_are_missing_in_every_score(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    without_a_pose: Path,
+    capsys: pytest.CaptureFixture[str],
+    loaded: Any,
+) -> None:
+    """A score over fewer takes does not look complete, and lines go on when the take's pose is there."""
+    gone = sum(
+        len(frame.hands) for frame in read_annotations(made_release.truth) if frame.take_uid == FIRST.uid
+    )
+    files = ("--hands", tmp_path / "hands.jsonl")
+    poses = ("--release", without_a_pose)
+    assert command("evaluate", made_release.prepared, *poses, *files) == 0
+    output = capsys.readouterr()
+    figures = json.loads(output.out.splitlines()[-1])
+    assert (figures["hands_wanted"], figures["hands_missing"]) == (15, gone) and gone
+    assert f"takes left out: 1 (take {FIRST.uid} has no camera pose)" in output.err
+    assert f"{gone} of 15 hands have no figure" in output.err
+
+    assert command("evaluate", made_release.prepared, "--release", made_release.raw, *files, "--resume") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["hands_missing"] == 0
+    assert [len(system.asked) for _, system in loaded] == [4, 5]
+
+    assert command("evaluate", made_release.prepared, tmp_path / "hands.jsonl", *poses) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (figures["hands_wanted"], figures["hands_missing"]) == (15, gone)
+
+    arguments = ("--table1", *WEIGHTS, *poses, "--hands", tmp_path / "lines")
+    assert command("evaluate", made_release.prepared, *arguments) == 0
+    assert {system["hands_missing"] for system in table_of(capsys)[1].values()} == {gone}
 
 
 def test_hands_without_a_picture_are_missing_in_the_table(

@@ -32,7 +32,7 @@ from tracker.research.ground_truth.egoexo4d import (
     TURN,
     PreparedTake,
     annotation_path,
-    open_takes,
+    takes_of,
 )
 from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations, write_annotations
@@ -117,9 +117,9 @@ def submit(
     """Run a system over the test boxes and write its submission; returns 1 where hands are missing."""
     tally = Tally()
     path = boxes or annotation_path(prepared, "test")
-    takes = open_takes(prepared, path, "test", release=release, tally=tally)
-    hands = run_hands(run, takes, tally, say)
     frames = read_annotations(path)
+    takes = takes_of(frames, prepared, "test", release=release, tally=tally)
+    hands = run_hands(run, takes, tally, say, among=frames)
     missing = [key for key in required_hands(frames) if key not in hands]
     if missing and fill:
         hands = {**hands, **_filled(takes, missing)}
@@ -160,7 +160,7 @@ def run_hands(
     tally: Tally,
     say: Say,
     *,
-    among: Sequence[PreparedTake] | None = None,
+    among: Sequence[AnnotatedFrame],
 ) -> Mapping[HandKey, FloatArray]:
     """The hands (21, 3) of a system, run over takes with its progress shown, in the landscape camera's frame.
 
@@ -195,8 +195,7 @@ def run_hands(
         raise
     finally:
         system.close()
-    wanted = total if among is None else sum(map(len, among))
-    say(f"hands of {len(read.frames)} of {wanted} frames are in {run.hands}")
+    say(f"hands of {len(read.frames)} of {len(among)} frames are in {run.hands}")
     return read.hands
 
 

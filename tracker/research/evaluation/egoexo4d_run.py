@@ -20,7 +20,7 @@ from tracker.joints import NUM_JOINTS, FloatArray, Side
 from tracker.research.evaluation.egoexo4d_metric import HandKey
 from tracker.research.evaluation.egoexo4d_systems import System
 from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake
-from tracker.research.ground_truth.egoexo4d_values import Tally
+from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
 from tracker.research.ground_truth.labelled import SIDES
 from tracker.whole_file import whole_file
 
@@ -45,7 +45,7 @@ def run_system(
     path: Path,
     tally: Tally,
     *,
-    among: Sequence[PreparedTake] | None = None,
+    among: Sequence[AnnotatedFrame] | None = None,
     settings: str = "",
     weights: Mapping[str, str] | None = None,
     resume: bool = False,
@@ -58,8 +58,8 @@ def run_system(
         takes: frames in order.
         path: of the lines; must not be there unless resumed.
         tally: gets frames that could not be read and hands that were not found or are NaN.
-        among: all takes of the annotation file, where some frames of it are not to be read, for want of a
-            picture say; a run is only resumed on the same. ``takes`` unless given.
+        among: all frames of the annotation file, where some of it are not to be read, for want of a picture
+            say; a run is only resumed on the same. Those of ``takes`` unless given.
         settings: how the system is set up; a run is only resumed with the same.
         weights: a name for what is in each file of weights, by path; a run is only resumed with the same.
         resume: go on after the frames, of stateful systems the takes, that ``path`` holds already.
@@ -72,7 +72,7 @@ def run_system(
     header |= {
         "settings": settings,
         "weights": dict(weights or {}),
-        "boxes": digest(takes if among is None else among),
+        "boxes": digest([frame for take in takes for frame in take.frames] if among is None else among),
     }
     done = _begin(path, header, takes, resume=resume, whole_takes=system.stateful)
     try:
@@ -121,12 +121,11 @@ def _is_hand(joints_m: FloatArray) -> bool:
     return joints_m.shape == (NUM_JOINTS, 3) and bool(np.isfinite(joints_m).all())
 
 
-def digest(takes: Sequence[PreparedTake]) -> str:
+def digest(frames: Sequence[AnnotatedFrame]) -> str:
     """A short name for frames and boxes: the same for the same annotation file."""
     parts = hashlib.sha256()
-    for take in takes:
-        for frame in take.frames:
-            parts.update(f"{frame.where} {frame.boxes_px().tolist()};".encode())
+    for frame in frames:
+        parts.update(f"{frame.where} {frame.boxes_px().tolist()};".encode())
     return parts.hexdigest()[:16]
 
 

@@ -23,8 +23,9 @@ from tracker.research.evaluation.egoexo4d_run import read_lines
 from tracker.research.evaluation.egoexo4d_submission import read_submission, refuse_wrist_relative
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
 from tracker.research.evaluation.egoexo4d_temporal import temporal_scores
-from tracker.research.ground_truth.egoexo4d import PreparedTake, open_takes, with_pictures
-from tracker.research.ground_truth.egoexo4d_values import Tally
+from tracker.research.ground_truth.egoexo4d import PreparedTake, takes_of, with_pictures
+from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
+from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
 
 
 @dataclass(frozen=True)
@@ -65,36 +66,48 @@ class Answers:
     split: str
     release: Path | None = None
 
-    def open(self, tally: Tally) -> list[PreparedTake]:
-        """The takes, without those that have no usable camera pose."""
-        return open_takes(self.prepared, self.annotations, self.split, release=self.release, tally=tally)
-
-    def open_with_pictures(self, tally: Tally) -> "OpenedTakes":
-        """The takes, and of them what has pictures, for a system to read.
+    def open(self, tally: Tally) -> "OpenedTakes":
+        """The takes, of which those without a usable camera pose are left out.
 
         Raises:
-            UsageError: nothing has, or there are no answers, which would be refused after hours of running.
+            UsageError: a file cannot be read, or has no answers.
         """
-        takes = self.open(tally)
-        if not any(hand.valid.any() for take in takes for f in take.frames for hand in f.hands.values()):
+        frames = read_annotations(self.annotations)
+        if not any(hand.valid.any() for frame in frames for hand in frame.hands.values()):
             raise UsageError(f"{self.annotations} has boxes but no answers; the test set's are not public")
-        readable = with_pictures(takes, tally)
+        takes = takes_of(frames, self.prepared, self.split, release=self.release, tally=tally)
+        return OpenedTakes(frames, takes)
+
+    def open_with_pictures(self, tally: Tally) -> "OpenedTakes":
+        """What of the takes has pictures, for a system to read.
+
+        Raises:
+            UsageError: nothing has; or see `open`.
+        """
+        opened = self.open(tally)
+        readable = with_pictures(opened.takes, tally)
         if not readable:
             raise UsageError("; ".join(["no frame has a picture", *tally.lines()]))
-        return OpenedTakes(takes, readable)
+        return OpenedTakes(opened.wanted, readable)
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedTakes:
-    """What an annotation file asks for, and what of it can be read."""
+    """What an annotation file asks for, and what of it can be used."""
 
-    wanted: Sequence[PreparedTake]
-    readable: Sequence[PreparedTake]
-    """Without the frames that have no picture."""
+    wanted: Sequence[AnnotatedFrame]
+    """All of its frames."""
+    takes: Sequence[PreparedTake]
+    """Without those that were left out, and where pictures are needed without the frames that have none."""
 
     def hands_of(self, run: Run, tally: Tally, say: Say) -> Mapping[HandKey, FloatArray]:
         """See `run_hands`."""
-        return run_hands(run, self.readable, tally, say, among=self.wanted)
+        return run_hands(run, self.takes, tally, say, among=self.wanted)
+
+    def missing(self, scored: ScoredHands) -> tuple[int, int]:
+        """How many hands are wanted, and how many of them no figure is of, for whatever reason."""
+        count = len(required_hands(self.wanted))
+        return count, count - len(scored)
 
 
 def score_predictions(
@@ -103,14 +116,13 @@ def score_predictions(
     """Score a file of predictions; prints the table and one line of JSON."""
     extras.check()
     tally = Tally()
-    takes = answers.open(tally)
-    frames = [frame for take in takes for frame in take.frames]
+    opened = answers.open(tally)
     lines = predictions.suffix == ".jsonl"
-    hands = read_lines(predictions).hands if lines else read_submission(predictions, frames)
+    hands = read_lines(predictions).hands if lines else read_submission(predictions, opened.wanted)
     if not (lines or wrist_relative):
         refuse_wrist_relative(predictions, hands)
-    scored = scored_hands(takes, hands, wrist_relative=wrist_relative)
-    _report(Scored(str(predictions), takes, takes, scored, hands), answers, extras, tally, say)
+    scored = scored_hands(opened.takes, hands, wrist_relative=wrist_relative)
+    _report(Scored(str(predictions), opened, scored, hands), answers, extras, tally, say)
     return 0
 
 
@@ -119,12 +131,9 @@ def score_system(answers: Answers, run: Run, extras: Extras, *, say: Say) -> int
     extras.check()
     tally = Tally()
     opened = answers.open_with_pictures(tally)
-    takes = opened.readable
     hands = opened.hands_of(run, tally, say)
-    scored = scored_hands(takes, hands, wrist_relative=False, found_only=True)
-    _report(
-        Scored(f"{run.name}, {run.mode}", opened.wanted, takes, scored, hands), answers, extras, tally, say
-    )
+    scored = scored_hands(opened.takes, hands, wrist_relative=False, found_only=True)
+    _report(Scored(f"{run.name}, {run.mode}", opened, scored, hands), answers, extras, tally, say)
     return 0
 
 
@@ -133,40 +142,35 @@ class Scored:
     """Hands of one system or file beside the answers."""
 
     name: str
-    wanted: Sequence[PreparedTake]
-    """With the frames that have no picture."""
-    takes: Sequence[PreparedTake]
+    opened: OpenedTakes
     scored: ScoredHands
     hands: Mapping[HandKey, FloatArray]
 
 
 def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say) -> None:
     """Say what was left out, print the tables and the JSON, write the page."""
-    wanted, missing = missing_hands(of.wanted, of.scored)
-    scores = scores_by_take(of.scored, {take.uid: take.name for take in of.takes})
+    takes, (wanted, missing) = of.opened.takes, of.opened.missing(of.scored)
+    scores = scores_by_take(of.scored, {take.uid: take.name for take in takes})
     by_category = scores_by_category(of.scored)
     for line in tally.lines():
         say(line)
     if missing:
-        say(f"{missing} of {wanted} hands were not found or have no picture; the figures are of the others")
+        say(
+            f"{missing} of {wanted} hands have no figure: not found, without a picture, or of a take that is "
+            "left out; the figures are of the others"
+        )
     print(to_text(scores), end="\n\n")
     print(categories_to_text(by_category), end="\n\n")
     summary: dict[str, Any] = {"system": of.name, "split": answers.split, "hands_wanted": wanted}
     summary |= {"hands_missing": missing, "left_out": dict(tally.counts), "scores": _to_json(scores)}
     summary["categories"] = _to_json(by_category)
     if extras.temporal:
-        smoothed = temporal_scores(of.takes, of.hands)
+        smoothed = temporal_scores(takes, of.hands)
         print(to_text(smoothed), end="\n\n")
         summary["temporal"] = _to_json(smoothed)
-    extras.write_page({of.name: of.scored}, of.takes, say)
+    extras.write_page({of.name: of.scored}, takes, say)
     print(json.dumps(summary))
 
 
 def _to_json(scores: Mapping[str, ChallengeScores] | Mapping[str, CategoryScores]) -> dict[str, Any]:
     return {name: figures.to_json() for name, figures in scores.items()}
-
-
-def missing_hands(wanted: Sequence[PreparedTake], scored: ScoredHands) -> tuple[int, int]:
-    """How many hands are wanted, and how many of them no figure is of, also for want of a picture."""
-    count = sum(len(required_hands(take.frames)) for take in wanted)
-    return count, count - len(scored)

@@ -7,7 +7,7 @@ from tracker.errors import MissingDependencyError, TrackerError, UsageError, Wei
 from tracker.research.evaluation.egoexo4d_command import Run, Say
 from tracker.research.evaluation.egoexo4d_metric import scored_hands
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
-from tracker.research.evaluation.egoexo4d_scoring import Answers, Extras, OpenedTakes, missing_hands
+from tracker.research.evaluation.egoexo4d_scoring import Answers, Extras, OpenedTakes
 from tracker.research.evaluation.egoexo4d_table import TableRow, table1_to_json, table1_to_text
 from tracker.research.evaluation.egoexo4d_weights import weight_files
 from tracker.research.ground_truth.egoexo4d_values import Tally
@@ -50,7 +50,7 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
             rows.append(TableRow(preset, missing=f"cannot run: {error}"))
     print(table1_to_text(rows, answers.split), end="\n\n")
     extras.write_page(
-        {row.preset.name: row.scored for row in rows if row.scored is not None}, opened.readable, say
+        {row.preset.name: row.scored for row in rows if row.scored is not None}, opened.takes, say
     )
     print(json.dumps(table1_to_json(rows, answers.split)))
     return int(failed)
@@ -80,9 +80,8 @@ def _refuse_files_there(runs: Sequence[Run]) -> None:
 
 def _measured(preset: Preset, run: Run, opened: OpenedTakes, say: Say) -> TableRow:
     tally = Tally()
-    takes, hands = opened.readable, opened.hands_of(run, tally, say)
+    hands = opened.hands_of(run, tally, say)
     for line in tally.lines():
         say(f"{preset.name}: {line}")
-    scored = scored_hands(takes, hands, wrist_relative=False, found_only=True)
-    _, missing = missing_hands(opened.wanted, scored)
-    return TableRow(preset, scored=scored, hands_missing=missing)
+    scored = scored_hands(opened.takes, hands, wrist_relative=False, found_only=True)
+    return TableRow(preset, scored=scored, hands_missing=opened.missing(scored)[1])

@@ -101,11 +101,23 @@ def annotation_path(prepared: Path, split: str, kind: str = "manual") -> Path:
 def open_takes(
     prepared: Path, annotations: Path, split: str, *, release: Path | None = None, tally: Tally | None = None
 ) -> list[PreparedTake]:
-    """The takes of an annotation file.
+    """The takes of an annotation file; see `takes_of`."""
+    return takes_of(read_annotations(annotations), prepared, split, release=release, tally=tally)
+
+
+def takes_of(
+    frames: Sequence[AnnotatedFrame],
+    prepared: Path,
+    split: str,
+    *,
+    release: Path | None = None,
+    tally: Tally | None = None,
+) -> list[PreparedTake]:
+    """Annotated frames as takes, each with its camera and pictures.
 
     Args:
+        frames: of a prepared file.
         prepared: the folder of pictures.
-        annotations: the prepared file.
         split: whose folder the pictures are in.
         release: where the takes' own intrinsics are; without it the pinhole that every picture is made for.
         tally: gets takes that have no usable camera pose; they are left out.
@@ -114,11 +126,11 @@ def open_takes(
         UsageError: a file cannot be read or is something else.
     """
     by_take: dict[str, list[AnnotatedFrame]] = {}
-    for frame in read_annotations(annotations):
+    for frame in frames:
         by_take.setdefault(frame.take_uid, []).append(frame)
     aria = {uid: take.aria for uid, take in read_takes(release).items()} if release is not None else {}
     takes = []
-    for uid, frames in by_take.items():
+    for uid, of_take in by_take.items():
         try:
             camera = nominal_camera() if release is None else _own_camera(release, split, uid, aria.get(uid))
         except UsageError as error:
@@ -126,9 +138,9 @@ def open_takes(
                 raise
             tally.add("takes left out", str(error))
             continue
-        pictures = tuple(picture_path(prepared, split, frame) for frame in frames)
-        name = frames[0].take_name
-        takes.append(PreparedTake(uid, name, tuple(frames), camera, pictures, _lens(prepared, name, tally)))
+        pictures = tuple(picture_path(prepared, split, frame) for frame in of_take)
+        name = of_take[0].take_name
+        takes.append(PreparedTake(uid, name, tuple(of_take), camera, pictures, _lens(prepared, name, tally)))
     return takes
 
 
