@@ -38,7 +38,7 @@ from tracker.research.evaluation.egoexo4d_systems import (
     load_box_reader,
     open_hand_in_box,
 )
-from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake, open_takes
+from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake, annotation_path, open_takes
 from tracker.research.ground_truth.egoexo4d_values import GivenHands, Tally
 from tracker.structs import Frame, HandEstimate, ObservedHand
 
@@ -189,7 +189,7 @@ def test_a_picture_that_was_missing_is_read_when_the_run_goes_on(
     arguments = (
         "evaluate",
         prepared,
-        "--annotations",
+        "--annotation-file",
         made_release.annotations,
         "--hands",
         tmp_path / "h.jsonl",
@@ -372,6 +372,25 @@ def test_from_a_release_to_figures_and_a_submission(
     assert command("evaluate", prepared, tmp_path / "s.jsonl") == 0
     from_lines = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert from_lines["scores"]["all"] == pytest.approx(figures["scores"]["all"])
+
+
+def test_automatic_annotations_are_another_file_and_another_run(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepared = tmp_path / "prepared"
+    write_calibrations(prepared)
+    options = ("--splits", "val", "--annotations", "auto")
+    assert command("prepare", made_release.raw, prepared, *options) == 0
+    assert command("evaluate", prepared) == 2  # there are no manual ones
+    capsys.readouterr()
+    assert command("evaluate", prepared, "--annotations", "auto") == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["annotations"] == str(annotation_path(prepared, "val", "auto"))
+    assert (tmp_path / "egoexo4d_val_auto_landmarks_challenge.jsonl").is_file()
 
 
 def test_validate_says_what_is_wrong_and_ends_with_1(

@@ -82,6 +82,7 @@ def test_every_system_is_a_choice_of_the_command_and_others_are_refused() -> Non
         ("--system hamer --finetuned x --checkpoint x --mano y", "no use for --finetuned"),
         ("--backend hamer --finetuned x", "--finetuned is for --system"),
         ("--table1 --system hamer", "no --system beside it"),
+        ("--annotations auto --annotation-file x", "give no --annotation-file beside it"),
         ("p.json --table1", "scored as it is"),
         ("--table1 --split test", "has boxes but no answers"),
         ("--system landmarks --split test", "has boxes but no answers"),
@@ -355,7 +356,7 @@ def test_hands_without_a_picture_are_missing_in_the_table(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
 ) -> None:
     prepared = spoiled(made_release, tmp_path / "prepared", lambda path: path.unlink())
-    arguments = ("evaluate", prepared, "--annotations", made_release.annotations, "--table1", *WEIGHTS)
+    arguments = ("evaluate", prepared, "--annotation-file", made_release.annotations, "--table1", *WEIGHTS)
     assert command(*arguments, "--hands", tmp_path) == 0
     systems = table_of(capsys)[1]
     hands = [(system["hands_missing"], system["scores"]["hands"]) for system in systems.values()]

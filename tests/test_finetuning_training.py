@@ -305,7 +305,7 @@ def test_what_cannot_be_trained_is_said(
         tmp_path / "run",
         checkpoint=hamer_files.checkpoint,
         mano=hamer_files.mano,
-        annotations=path,
+        annotation_file=path,
     )
     with pytest.raises(UsageError, match="no hand to train on; hands with fewer than 5 marked joints: "):
         command.run()
@@ -317,7 +317,7 @@ def test_what_cannot_be_trained_is_said(
     monkeypatch.undo()
     options = TrainingOptions(losses=LossWeights(hand_pose=0.001))
     with pytest.raises(UsageError, match="no hand has its parameters"):
-        replace(command, annotations=None, training=options).run()
+        replace(command, annotation_file=None, training=options).run()
 
 
 # The benchmark, which nobody runs before they have the card.

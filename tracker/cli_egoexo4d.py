@@ -9,7 +9,7 @@ import tyro
 from tracker.cli_finetune import Export, Finetune
 from tracker.cli_pseudo_labels import PseudoLabels
 from tracker.cli_running import interruptible, refuse_to_replace, say
-from tracker.cli_systems import RunOptions
+from tracker.cli_systems import RunOptions, annotations_of
 from tracker.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -110,9 +110,11 @@ class Evaluate:
     predictions: tyro.conf.Positional[Path | None] = None
     """A submission (.json) or the lines of a run (.jsonl); without it a system is run."""
     split: Literal["train", "val", "test"] = "val"
-    """Which annotations."""
-    annotations: Path | None = None
-    """The annotation file; that of the split in the folder unless given."""
+    """Which part of the data."""
+    annotations: Literal["manual", "auto"] = "manual"
+    """Marked by people, or found automatically: what the split's hands are compared with."""
+    annotation_file: Path | None = None
+    """Another prepared annotation file than the split's in the folder."""
     release: Path | None = None
     """The downloaded release, for the takes' own intrinsics."""
     offset: bool = False
@@ -139,10 +141,9 @@ class Evaluate:
             score_system,
         )
         from tracker.research.evaluation.egoexo4d_table1 import score_table1
-        from tracker.research.ground_truth.egoexo4d import annotation_path
 
         self._check()
-        annotations = self.annotations or annotation_path(self.prepared, self.split)
+        annotations = annotations_of(self.prepared, self.split, self.annotations, file=self.annotation_file)
         answers = Answers(self.prepared, annotations, self.split, self.release)
         extras = Extras(self.page, self.cases, self.overwrite, self.temporal)
         with interruptible():
@@ -184,7 +185,8 @@ class Evaluate:
         return self.running.preset_run(preset, (self.running.hands or Path()) / lines)
 
     def _lines(self, name: str) -> Path:
-        return Path(f"egoexo4d_{self.split}_{name}_{self.running.mode}.jsonl")
+        auto = "_auto" if self.annotations == "auto" else ""
+        return Path(f"egoexo4d_{self.split}{auto}_{name}_{self.running.mode}.jsonl")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from tracker.cli_running import home_folder, interruptible, refuse_to_replace, say
+from tracker.cli_systems import annotations_of
 from tracker.errors import MissingDependencyError, UsageError
 from tracker.research.finetuning.options import TrainingOptions
 
@@ -31,8 +32,10 @@ class Finetune:
     """The weights to begin with: hamer.ckpt, or ours; what the weights command imported unless given."""
     mano: Path | None = None
     """MANO_RIGHT.pkl; what the weights command imported unless given."""
-    annotations: Path | None = None
-    """The annotation file; the manual one of the training set unless given."""
+    annotations: Literal["manual", "auto"] = "manual"
+    """Marked by people, or found automatically."""
+    annotation_file: Path | None = None
+    """Another prepared annotation file than the training set's in the folder."""
     release: Path | None = None
     """The downloaded release, for the takes' own intrinsics."""
     pseudo_labels: Path | None = None
@@ -70,7 +73,7 @@ class Finetune:
         )
         plan = Plan(
             prepared=self.prepared,
-            annotations=self.annotations,
+            annotations=annotations_of(self.prepared, "train", self.annotations, file=self.annotation_file),
             release=self.release,
             pseudo_labels=self.pseudo_labels,
             also=self.also,

@@ -131,3 +131,16 @@ class RunOptions:
         from tracker.research.evaluation.egoexo4d_command import Run
 
         return Run(name, self.mode, config, hands, self.resume)
+
+
+def annotations_of(prepared: Path, split: str, kind: Literal["manual", "auto"], *, file: Path | None) -> Path:
+    """The annotation file that options name: of a split in the folder of prepared files, or another.
+
+    Raises:
+        UsageError: they name two.
+    """
+    from tracker.research.ground_truth.egoexo4d import annotation_path
+
+    if file is not None and kind == "auto":
+        raise UsageError("--annotations auto names a file of its own: give no --annotation-file beside it")
+    return file or annotation_path(prepared, split, kind)

@@ -161,8 +161,14 @@ def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say
         )
     print(to_text(scores), end="\n\n")
     print(categories_to_text(by_category), end="\n\n")
-    summary: dict[str, Any] = {"system": of.name, "split": answers.split, "hands_wanted": wanted}
-    summary |= {"hands_missing": missing, "left_out": dict(tally.counts), "scores": _to_json(scores)}
+    summary: dict[str, Any] = {"system": of.name, "split": answers.split}
+    summary |= {
+        "annotations": str(answers.annotations),
+        "hands_wanted": wanted,
+        "hands_missing": missing,
+        "left_out": dict(tally.counts),
+        "scores": _to_json(scores),
+    }
     summary["categories"] = _to_json(by_category)
     if extras.temporal:
         smoothed = temporal_scores(takes, of.hands)
