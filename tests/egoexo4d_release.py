@@ -363,3 +363,10 @@ class MadeRelease:
         images = prepared / "image" / "undistorted"
         shutil.copytree(images / "val", images / "test")
         return MadeRelease(raw, prepared, annotations, test_boxes, annotations)
+
+
+def raw_copy(made: MadeRelease, folder: Path) -> Path:
+    """The release without its videos, to be spoiled."""
+    shutil.copytree(made.raw / "annotations", folder / "annotations")
+    shutil.copy(made.raw / "takes.json", folder)
+    return folder

@@ -16,6 +16,7 @@ from egoexo4d_release import (
     annotated_joints,
     kept_joints,
     prepared_annotations,
+    raw_copy,
     undistorted,
     upright_joints,
     upright_picture,
@@ -45,13 +46,6 @@ steps = st.integers(-(2**20), 2**20).map(lambda k: k / 1024)
 def prepare(raw: Path, prepared: Path, kind: str = "manual") -> tuple[list[Any], Tally]:
     tally = Tally()
     return list(prepare_annotations(raw, prepared, "val", kind, tally)), tally  # type: ignore[arg-type]
-
-
-def raw_copy(made: MadeRelease, folder: Path) -> Path:
-    """The release without its videos, to be spoiled."""
-    shutil.copytree(made.raw / "annotations", folder / "annotations")
-    shutil.copy(made.raw / "takes.json", folder)
-    return folder
 
 
 def change_json(path: Path, change: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tracker.errors import UsageError
+from tracker.errors import SinkFailedError, UsageError
 from tracker.joints import FloatArray
 from tracker.pipeline import HandTracker, TrackerConfig
 from tracker.placement import find_placement
@@ -37,7 +37,7 @@ from tracker.research.ground_truth.egoexo4d import (
 from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations, write_annotations
 from tracker.research.ground_truth.egoexo4d_preparing import prepare_annotations
-from tracker.research.ground_truth.egoexo4d_release import Kind
+from tracker.research.ground_truth.egoexo4d_release import Kind, annotation_paths
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
 from tracker.research.ground_truth.files import read_json
 
@@ -61,27 +61,43 @@ class Run:
 def prepare(
     release: Path, prepared: Path, *, splits: Sequence[str], kind: Kind, pictures: bool, say: Say
 ) -> int:
-    """Write prepared files of a release; returns 0, or 1 where a take had to be left out."""
-    whole = True
-    for split in splits:
-        tally = Tally()
-        path = annotation_path(prepared, split, kind)
-        if split == "test":
-            frames: Sequence[AnnotatedFrame] = _test_boxes(path)
-        else:
-            frames = list(prepare_annotations(release, prepared, split, kind, tally))
-            if not frames:
-                raise UsageError("; ".join([f"no frame of {split} has a hand to keep", *tally.lines()]))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_annotations(path, frames)
-            say(f"wrote {path}")
-        if pictures:
-            with CountingBar(len(frames), unit="picture", what=split) as bar:
-                prepare_pictures(release, prepared, split, frames, tally, observe=bar.observe)
-        print(f"{split}:")
-        print("\n".join(f"  {line}" for line in tally.lines()), flush=True)
-        whole &= not any(kind in tally.counts for kind in ("takes left out", "takes without pictures"))
-    return 0 if whole else 1
+    """Write prepared files of a release; returns 0, or 1 where a take had to be left out.
+
+    Raises:
+        UsageError: a file that every take needs cannot be read, or no hand is left.
+        SinkFailedError: the disk is full, say.
+    """
+    try:
+        whole = [_prepare_split(release, prepared, split, kind, pictures, say) for split in splits]
+    except KeyboardInterrupt:
+        say("stopped; what is written is whole and is kept, and the same command goes on from there")
+        raise
+    except OSError as error:
+        raise SinkFailedError(f"cannot write to {prepared}: {error.strerror or error}") from error
+    return 0 if all(whole) else 1
+
+
+def _prepare_split(release: Path, prepared: Path, split: str, kind: Kind, pictures: bool, say: Say) -> bool:
+    """Whether every take could be prepared."""
+    tally = Tally()
+    path = annotation_path(prepared, split, kind)
+    if split == "test":
+        frames: Sequence[AnnotatedFrame] = _test_boxes(path)
+    else:
+        takes = len(annotation_paths(release, split, kind))
+        with CountingBar(takes, unit="take", what=f"annotations of {split}") as bar:
+            frames = list(prepare_annotations(release, prepared, split, kind, tally, observe=bar.observe))
+        if not frames:
+            raise UsageError("; ".join([f"no frame of {split} has a hand to keep", *tally.lines()]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_annotations(path, frames)
+        say(f"wrote {path}")
+    if pictures:
+        with CountingBar(len(frames), unit="picture", what=f"pictures of {split}") as bar:
+            prepare_pictures(release, prepared, split, frames, tally, observe=bar.observe)
+    print(f"{split}:")
+    print("\n".join(f"  {line}" for line in tally.lines()), flush=True)
+    return not any(name in tally.counts for name in ("takes left out", "takes without pictures"))
 
 
 def _test_boxes(path: Path) -> tuple[AnnotatedFrame, ...]:

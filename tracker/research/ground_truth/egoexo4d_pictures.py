@@ -1,11 +1,15 @@
 """EgoExo4D's pictures: the annotated frames out of a take's video, turned to landscape and undistorted.
 
 Only the frames needed are decoded, as far as key frames allow, and pictures that are there are left alone, so
-a run that was stopped goes on where it was.
+a run that was stopped goes on where it was. Takes are done side by side, each in a thread of its own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from threading import Event, Lock
 from typing import Any
 
 import av
@@ -32,6 +36,8 @@ from tracker.whole_file import whole_file
 
 JPEG_QUALITY = 95
 _OUTSIDE_PX = -30_000.0
+HEARD_AGAIN_S = 0.2
+"""How often the waiting thread looks up: on Windows a wait without end hears no Ctrl-C."""
 
 
 def picture_path(prepared: Path, split: str, frame: AnnotatedFrame) -> Path:
@@ -54,6 +60,7 @@ def prepare_pictures(
     tally: Tally,
     *,
     observe: Callable[[int], None],
+    workers: int | None = None,
 ) -> None:
     """Write the undistorted pictures of annotated frames that are not there yet.
 
@@ -64,53 +71,85 @@ def prepare_pictures(
         frames: of one or more takes.
         tally: gets what could not be done, by take.
         observe: called with the number of frames dealt with, again and again.
+        workers: takes done side by side; as many as there are cores unless given.
 
     Raises:
-        UsageError: ``takes.json`` cannot be read.
+        UsageError: ``takes.json`` cannot be read, or a take's name is none.
+        OSError: a picture cannot be written.
     """
     takes = read_takes(release)
     by_take: dict[str, list[AnnotatedFrame]] = {}
     for frame in frames:
         by_take.setdefault(frame.take_uid, []).append(frame)
+    jobs: list[_Job] = []
     for take_uid, of_take in by_take.items():
-        wanted = {
-            frame.frame_number: path
-            for frame in of_take
-            if not (path := picture_path(prepared, split, frame)).exists()
-        }
+        paths = {frame.frame_number: picture_path(prepared, split, frame) for frame in of_take}
+        wanted = {number: path for number, path in paths.items() if not path.exists()}
         tally.add("pictures that were there", count=len(of_take) - len(wanted))
         observe(len(of_take) - len(wanted))
+        if wanted:
+            jobs.append(_Job(release, prepared, takes.get(take_uid), take_uid, wanted))
+    _run(jobs, max(min(workers or os.cpu_count() or 1, len(jobs)), 1), tally, observe)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One take's missing pictures."""
+
+    release: Path
+    prepared: Path
+    take: Take | None
+    take_uid: str
+    wanted: Mapping[int, Path]
+    """By frame number."""
+
+    def pictures(self, *, alone: bool) -> Iterator[tuple[Path, ImageArray]]:
+        """Landscape pictures (512, 512, 3), each with its path; ``alone`` if no other job is done meanwhile.
+
+        Raises:
+            UsageError: a file of the take is missing or something else.
+        """
+        if self.take is None or self.take.aria is None:
+            raise UsageError(f"take {self.take_uid} is not in takes.json, or has no one Aria camera")
+        calibration_at = calibration_path(self.prepared, self.take.name)
+        if calibration_at is None:
+            raise UsageError(f"take {self.take_uid} has no calibration aria_calib_json/{self.take.name}.json")
+        undistort = Undistortion(read_aria_lens(calibration_at))
+        folder = self.release / "takes" / self.take.name / "frame_aligned_videos"
+        video = folder / f"{self.take.aria}_214-1.mp4"
+        for number, upright in read_frames(video, sorted(self.wanted), threads=alone):
+            yield self.wanted[number], undistort(upright)
+
+
+def _run(jobs: Sequence[_Job], workers: int, tally: Tally, observe: Callable[[int], None]) -> None:
+    """Do the jobs, several side by side; whatever ends this ends them after the picture they are at."""
+    stopped, lock = Event(), Lock()
+
+    def write(job: _Job) -> None:
+        for path, picture in job.pictures(alone=workers == 1):
+            if stopped.is_set():
+                break
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as part:
+                Image.fromarray(picture).save(part, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+            with lock:
+                observe(1)
+                tally.add("pictures written")
+
+    with ThreadPoolExecutor(workers, "take") as pool:  # decoding, sampling and JPEG leave the interpreter
         try:
-            _write_take(release, prepared, takes.get(take_uid), take_uid, wanted, observe)
-            tally.add("pictures written", count=len(wanted))
-        except UsageError as error:
-            tally.add("takes without pictures", str(error))
-
-
-def _write_take(
-    release: Path,
-    prepared: Path,
-    take: Take | None,
-    take_uid: str,
-    wanted: dict[int, Path],
-    observe: Callable[[int], None],
-) -> None:
-    """Write one take's missing pictures; raises UsageError where its files do not allow it."""
-    if not wanted:
-        return
-    if take is None or take.aria is None:
-        raise UsageError(f"take {take_uid} is not in takes.json, or has no one Aria camera")
-    calibration_at = calibration_path(prepared, take.name)
-    if calibration_at is None:
-        raise UsageError(f"take {take_uid} has no calibration aria_calib_json/{take.name}.json")
-    undistort = Undistortion(read_aria_lens(calibration_at))
-    video = release / "takes" / take.name / "frame_aligned_videos" / f"{take.aria}_214-1.mp4"
-    for number, upright in read_frames(video, sorted(wanted)):
-        path = wanted[number]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part:
-            Image.fromarray(undistort(upright)).save(part, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
-        observe(1)
+            for done in [pool.submit(write, job) for job in jobs]:
+                while not wait([done], timeout=HEARD_AGAIN_S).done:
+                    pass
+                try:
+                    done.result()
+                except UsageError as error:
+                    with lock:
+                        tally.add("takes without pictures", str(error))
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 class Undistortion:
@@ -118,7 +157,7 @@ class Undistortion:
 
     def __init__(self, lens: Camera) -> None:
         self._turn = QuarterTurn.of_landscape(lens)
-        self._places = Places(SIZE_PX, None, _positions(lens))
+        self._places = Places(SIZE_PX, None, _positions(lens, self._turn))
 
     def __call__(self, upright: ImageArray) -> ImageArray:
         """The landscape picture (512, 512, 3) of an upright one of the video.
@@ -129,20 +168,25 @@ class Undistortion:
         if upright.shape[:2] != (self._turn.width, self._turn.height):
             size = f"{upright.shape[1]} x {upright.shape[0]}"
             raise UsageError(f"the video is {size}, want {ARIA_SIZE_PX} x {ARIA_SIZE_PX}")
-        return sample_levels(self._turn.image_landscape(upright), self._places, "black")
+        return sample_levels(upright, self._places, "black")
 
 
-def _positions(lens: Camera) -> Float32Array:
-    """(512, 512, 2) pixels of the lens's landscape picture that the pinhole's pixels show."""
-    grid = pixel_grid(nominal_camera())
-    seen_px = lens.project(nominal_camera().unproject(grid))
-    return np.nan_to_num(seen_px, nan=_OUTSIDE_PX).astype(np.float32)
+def _positions(lens: Camera, turn: QuarterTurn) -> Float32Array:
+    """(512, 512, 2) pixels of the upright picture that the landscape pinhole's pixels show.
+
+    The positions are turned, not the pictures: that is done once, and costs nothing afterwards.
+    """
+    seen_px = lens.project(nominal_camera().unproject(pixel_grid(nominal_camera())))
+    return np.nan_to_num(turn.pixels_upright(seen_px), nan=_OUTSIDE_PX).astype(np.float32)
 
 
-def read_frames(video: Path, numbers: Sequence[int]) -> Iterator[tuple[int, ImageArray]]:
+def read_frames(
+    video: Path, numbers: Sequence[int], *, threads: bool = True
+) -> Iterator[tuple[int, ImageArray]]:
     """Single frames of a video, numbered as they are shown, in rising order.
 
-    Decoding goes on from one wanted frame to the next unless a key frame lies between them.
+    Decoding goes on from one wanted frame to the next unless a key frame lies between them. With ``threads``
+    the decoder has several, which costs a fifth more work in all.
 
     Raises:
         UsageError: it is no video that can be read, or has no frame of such a number.
@@ -153,7 +197,7 @@ def read_frames(video: Path, numbers: Sequence[int]) -> Iterator[tuple[int, Imag
             raise UsageError(f"{video} has {len(times)} frames, no frame {numbers[-1]}")
         with av.open(str(video)) as container:
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream.thread_type = "AUTO" if threads else "NONE"
             decoded = iter(container.decode(stream))
             reached = -1
             for number in numbers:

@@ -20,7 +20,7 @@ from tracker.research.ground_truth.egoexo4d_values import (
     AnnotatedHand,
     hand_of_box,
 )
-from tracker.research.ground_truth.files import read_json
+from tracker.research.ground_truth.files import numbers, read_json
 from tracker.whole_file import whole_file
 
 
@@ -93,10 +93,7 @@ def _hand(entry: Mapping[str, Any], side: Side, where: str) -> AnnotatedHand | N
 
 
 def _array(values: Any, shape: tuple[int, ...], where: str) -> Any:
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{where} is no array of numbers") from error
+    array = numbers(values, where)
     if array.shape != shape:
         raise UsageError(f"{where} has shape {array.shape}, want {shape}")
     return array

@@ -3,7 +3,7 @@
 The public preparation's steps, redone: what it drops is dropped here too, but counted and named.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,19 @@ from tracker.cameras import Camera, Pinhole
 from tracker.errors import UsageError
 from tracker.joints import WRIST, FloatArray, Side
 from tracker.research.ground_truth import egoexo4d_filters as filters
+from tracker.research.ground_truth.egoexo4d_raw import RawHand, raw_hands
 from tracker.research.ground_truth.egoexo4d_release import (
     AriaPoses,
     Kind,
-    RawHand,
     Take,
     annotation_paths,
     calibration_path,
     pixel_grid,
     pose_path,
-    raw_hands,
     read_aria_lens,
     read_poses,
     read_takes,
+    takes_of_split,
 )
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, AnnotatedHand, Tally
 from tracker.research.ground_truth.files import read_json
@@ -53,7 +53,13 @@ def lens_mask(lens: Camera, camera: Pinhole) -> BoolArray:
 
 
 def prepare_annotations(
-    release: Path, prepared: Path, split: str, kind: Kind, tally: Tally
+    release: Path,
+    prepared: Path,
+    split: str,
+    kind: Kind,
+    tally: Tally,
+    *,
+    observe: Callable[[int], None] = lambda takes: None,
 ) -> Iterator[AnnotatedFrame]:
     """The frames of a split that have a hand to keep, take by take.
 
@@ -63,12 +69,17 @@ def prepare_annotations(
         split: train or val; the test set's annotations are not public.
         kind: marked by people, or automatic.
         tally: gets what was left out.
+        observe: called with the number of takes dealt with, again and again.
 
     Raises:
         UsageError: there are no takes or no annotations.
     """
-    takes = read_takes(release)
+    takes, of_split = read_takes(release), takes_of_split(release, split)
     for take_uid, path in annotation_paths(release, split, kind).items():
+        observe(1)
+        if of_split is not None and take_uid not in of_split:
+            tally.add(f"takes that splits.json counts to no hand poses of {split}", take_uid)
+            continue
         try:
             files = read_take(release, prepared, split, takes, take_uid, path)
         except UsageError as error:
@@ -89,6 +100,8 @@ def read_take(
     take = takes.get(take_uid)
     if take is None:
         raise UsageError(f"take {take_uid} is not in takes.json")
+    if not take.name:
+        raise UsageError(f"take {take_uid} has no name in takes.json")
     if take.aria is None:
         raise UsageError(f"take {take_uid} has no one Aria camera")
     poses_at = pose_path(release, split, take_uid)
@@ -125,7 +138,8 @@ def take_frames(files: TakeFiles, kind: Kind, tally: Tally) -> Iterator[Annotate
         kept = {
             side: hand
             for side in Side
-            if (hand := keep_hand(hands[side], pose, files, kind, tally)) is not None
+            if (hand := keep_hand(hands[side], pose, files, kind, tally, f"{where}, {side.value}"))
+            is not None
         }
         if kept:
             tally.add("frames kept")
@@ -135,11 +149,14 @@ def take_frames(files: TakeFiles, kind: Kind, tally: Tally) -> Iterator[Annotate
 
 
 def keep_hand(
-    raw: RawHand, camera_from_world: FloatArray, files: TakeFiles, kind: Kind, tally: Tally
+    raw: RawHand, camera_from_world: FloatArray, files: TakeFiles, kind: Kind, tally: Tally, where: str
 ) -> AnnotatedHand | None:
-    """One hand with its joints filtered; None where too few are left."""
+    """One hand with its joints filtered; None where too few are left. ``where`` names it for the tally."""
+    for name, count in raw.unusable.items():
+        tally.add(name, where, count)
     in_world_m = plausible_joints(raw, kind, tally)
     in_camera_m = in_world_m @ camera_from_world[:, :3].T + camera_from_world[:, 3]
+    tally.add("joints behind Aria's camera", count=int((in_camera_m[:, 2] <= 0).sum()))
     camera, mask = files.poses.camera, files.mask
     projected_px = seen_joints(camera.project(in_camera_m), camera, mask, tally)
     marked_px = seen_joints(raw.marked_px, camera, mask)
@@ -153,7 +170,7 @@ def keep_hand(
         valid &= ~rejected
     if valid.sum() < filters.MIN_VALID_JOINTS:
         if np.isfinite(raw.joints_in_world_m).any():
-            tally.add(f"hands with fewer than {filters.MIN_VALID_JOINTS} joints left")
+            tally.add(f"hands with fewer than {filters.MIN_VALID_JOINTS} joints left", where)
         return None
     tally.add("hands kept")
     kept_m = filters.without(in_camera_m, ~valid)
@@ -167,7 +184,9 @@ def plausible_joints(raw: RawHand, kind: Kind, tally: Tally) -> FloatArray:
     joints_m = raw.joints_in_world_m
     if kind == "manual":
         few = filters.too_few_views(joints_m, raw.views)
-        tally.add(f"joints from fewer than {filters.MIN_VIEWS} views", count=int(few.sum()))
+        unsaid = few & np.isnan(raw.views)
+        tally.add("joints without a number of views", count=int(unsaid.sum()))
+        tally.add(f"joints from fewer than {filters.MIN_VIEWS} views", count=int((few & ~unsaid).sum()))
         joints_m = filters.without(joints_m, few)
     headless = filters.of_a_hand_without_wrist(joints_m)
     tally.add("joints of hands without wrist", count=int(headless.sum()))

@@ -1,8 +1,8 @@
-"""A downloaded EgoExo4D release: takes, raw annotations, camera poses and the Aria calibrations beside them.
+"""A downloaded EgoExo4D release: takes, where its annotations are, camera poses, and Aria's calibrations.
 
 - ``takes.json``: ``[{take_uid, take_name, root_dir, capture: {cameras: [{cam_id, is_ego}]}, ...}]``;
-- ``annotations/ego_pose/{train,val}/hand/{annotation,automatic}/<take_uid>.json``:
-  ``{frame: [{annotation2D: {cam: {joint: {x, y}}}, annotation3D: {joint: {x, y, z, num_views_for_3d}}}]}``;
+- ``annotations/splits.json``: ``{split_to_take_uids: {split: [uid]}, take_uid_to_benchmark: {uid: [name]}}``;
+- ``annotations/ego_pose/{train,val}/hand/{annotation,automatic}/<take_uid>.json``: see `egoexo4d_raw`;
 - ``annotations/ego_pose/{train,val}/camera_pose/<take_uid>.json``:
   ``{cam: {camera_intrinsics: 3 x 3, camera_extrinsics: {frame: 3 x 4, camera from world}}}``;
 - ``takes/<take_name>/frame_aligned_videos/<cam>_214-1.mp4``: the upright video;
@@ -19,12 +19,14 @@ import numpy as np
 from tracker.cameras import Camera, Pinhole, camera_from_json
 from tracker.cameras.files import from_aria
 from tracker.errors import CameraError, UsageError
-from tracker.joints import NUM_JOINTS, FloatArray, Side
-from tracker.research.ground_truth.egoexo4d_values import CENTRE_TOLERANCE_PX, FOCAL_PX, JOINT_KEYS, SIZE_PX
-from tracker.research.ground_truth.files import pinhole, read_json
+from tracker.joints import FloatArray
+from tracker.research.ground_truth.egoexo4d_values import CENTRE_TOLERANCE_PX, FOCAL_PX, SIZE_PX
+from tracker.research.ground_truth.files import numbers, pinhole, read_json
 
 Kind = Literal["manual", "auto"]
 FOLDER_OF_KIND: dict[Kind, str] = {"manual": "annotation", "auto": "automatic"}
+BENCHMARK = "ego_pose"
+"""The name in ``splits.json`` of what has hand poses."""
 ROTATION_TOLERANCE = 1e-3
 """A matrix farther from orthonormal than this, in any entry of R R^T, is no rotation."""
 ARIA_SIZE_PX = 1408
@@ -44,18 +46,6 @@ class Take:
     """The name of its folder."""
     aria: str | None
     """The name of its one Aria camera; None where there is none, or several that cannot be told apart."""
-
-
-@dataclass(frozen=True, eq=False)
-class RawHand:
-    """One hand of a raw annotation."""
-
-    joints_in_world_m: FloatArray
-    """(21, 3); NaN where not annotated."""
-    views: FloatArray
-    """(21,) cameras from which each was triangulated; NaN where that is not said."""
-    marked_px: FloatArray
-    """(21, 2) as marked in the undistorted landscape picture; NaN where not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +83,12 @@ def aria_name(take: Mapping[str, Any]) -> str | None:
 
     The camera that is worn; of several those with a frame-aligned video; of several the one named after Aria.
     """
-    cameras = (take.get("capture") or {}).get("cameras") or []
+    capture, videos = take.get("capture"), take.get("frame_aligned_videos")
+    listed = capture.get("cameras") if isinstance(capture, Mapping) else None
+    cameras = [camera for camera in listed if isinstance(camera, Mapping)] if isinstance(listed, list) else []
     worn = [str(camera.get("cam_id")) for camera in cameras if str(camera.get("is_ego")).lower() == "true"]
     if len(worn) > 1:
-        worn = [name for name in worn if name in (take.get("frame_aligned_videos") or {})]
+        worn = [name for name in worn if isinstance(videos, Mapping) and name in videos]
     if len(worn) > 1:
         worn = [name for name in worn if "aria" in name.lower()]
     return worn[0] if len(worn) == 1 else None
@@ -113,6 +105,30 @@ def annotation_paths(release: Path, split: str, kind: Kind) -> dict[str, Path]:
     if not found:
         raise UsageError(f"{folder} holds no annotations; download the parts annotations and metadata")
     return found
+
+
+def takes_of_split(release: Path, split: str) -> frozenset[str] | None:
+    """The takes that ``splits.json`` counts to a split and to the benchmark; None without that file.
+
+    Raises:
+        UsageError: the file cannot be read or does not say it.
+    """
+    path = release / "annotations" / "splits.json"
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    splits, benchmarks = (
+        values.get(name) if isinstance(values, Mapping) else None
+        for name in ("split_to_take_uids", "take_uid_to_benchmark")
+    )
+    of_split = splits.get(split) if isinstance(splits, Mapping) else None
+    if not isinstance(of_split, list) or not isinstance(benchmarks, Mapping):
+        raise UsageError(f"{path} does not say which takes are of {split} and of which benchmark")
+    return frozenset(
+        uid
+        for uid in of_split
+        if isinstance(uid, str) and isinstance(names := benchmarks.get(uid), list) and BENCHMARK in names
+    )
 
 
 def pose_path(release: Path, split: str, take_uid: str) -> Path | None:
@@ -144,8 +160,8 @@ def read_poses(path: Path, aria: str) -> AriaPoses:
 def _pose(matrix: Any) -> FloatArray | None:
     """(3, 4) a rotation beside a translation; None for what is no such pose."""
     try:
-        pose = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
+        pose = numbers(matrix, "")
+    except UsageError:
         return None
     if pose.shape != (3, 4) or not np.isfinite(pose).all():
         return None
@@ -187,32 +203,6 @@ def pixel_grid(camera: Camera) -> FloatArray:
     return np.stack(np.meshgrid(columns, rows), axis=-1)
 
 
-def raw_hands(entry: Any, aria: str) -> dict[Side, RawHand] | None:
-    """Both hands of one frame's annotation; None where it has no joints in space."""
-    first = entry[0] if isinstance(entry, list) and entry else None
-    if not isinstance(first, Mapping) or not first.get("annotation3D"):
-        return None
-    marked = (first.get("annotation2D") or {}).get(aria) or {}
-    return {side: _raw_hand(first["annotation3D"], marked, side) for side in Side}
-
-
-def _raw_hand(in_space: Mapping[str, Any], marked: Mapping[str, Any], side: Side) -> RawHand:
-    joints_m, views = np.full((NUM_JOINTS, 3), np.nan), np.full(NUM_JOINTS, np.nan)
-    marked_px = np.full((NUM_JOINTS, 2), np.nan)
-    for joint, key in enumerate(JOINT_KEYS):
-        point, mark = in_space.get(f"{side.value}_{key}"), marked.get(f"{side.value}_{key}")
-        if isinstance(point, Mapping):
-            joints_m[joint] = [_number(point.get(axis)) for axis in "xyz"]
-            views[joint] = _number(point.get("num_views_for_3d"))
-        if isinstance(mark, Mapping):
-            marked_px[joint] = [_number(mark.get(axis)) for axis in "xy"]
-    return RawHand(joints_m, views, marked_px)
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
 def calibration_path(prepared: Path, take_name: str) -> Path | None:
     """Where a take's calibration is, if anywhere: the public tools have used both places."""
     for folder in (prepared / "aria_calib_json", prepared / "aria_calib_json" / "takes"):
@@ -232,16 +222,16 @@ def read_aria_lens(path: Path) -> Camera:
     """
     values = read_json(path)
     listed = values.get("CameraCalibrations") if isinstance(values, Mapping) else None
-    rgb = [
-        entry for entry in listed or [] if isinstance(entry, Mapping) and entry.get("Label") == "camera-rgb"
-    ]
+    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+    rgb = [entry for entry in entries if entry.get("Label") == "camera-rgb"]
     if len(rgb) != 1 or not isinstance(rgb[0].get("Projection"), Mapping):
         raise UsageError(f"{path} holds no calibration of camera-rgb")
     projection = dict(rgb[0]["Projection"])
-    parameters = projection.get("Params")
+    parameters = numbers(projection.get("Params"), f"{path}: Params").tolist()
     if isinstance(parameters, list) and len(parameters) == 15 and parameters[0] > FULL_SIZE_FOCAL_PX:
         centre = [(value - 0.5 - FULL_SIZE_BORDER_PX) / 2 for value in parameters[1:3]]
-        projection["Params"] = [parameters[0] / 2, *centre, *parameters[3:]]
+        parameters = [parameters[0] / 2, *centre, *parameters[3:]]
+    projection["Params"] = parameters
     size = {"width": ARIA_SIZE_PX, "height": ARIA_SIZE_PX}
     try:
         return camera_from_json(from_aria({"Projection": projection, **size}))

@@ -65,16 +65,25 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"cannot read {path}: {reason}") from error
 
 
+def numbers(values: Any, where: str) -> FloatArray:
+    """Nested lists as an array; null is NaN.
+
+    Raises:
+        UsageError: rows of different lengths, or something that is no number.
+    """
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"{where} is no array of numbers") from error
+
+
 def joints(values: Any, dimensions: int, where: str) -> FloatArray:
     """(..., 21, dimensions) from nested lists or an array; null is NaN.
 
     Raises:
         UsageError: another shape, or no numbers.
     """
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{where}: the joints are no array of numbers") from error
+    array = numbers(values, f"{where}: joints")
     if array.shape[-2:] != (21, dimensions):
         raise UsageError(f"{where}: the joints have shape {array.shape}, want (..., 21, {dimensions})")
     return array
@@ -89,7 +98,7 @@ def pinhole(matrix: Any, size_px: Any, where: str) -> Pinhole:
     try:
         values = np.asarray(matrix, dtype=np.float64).reshape(3, 3)
         width, height = (int(value) for value in size_px)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{where}: K is no 3 x 3 matrix, or the size no width and height") from error
     (fx, _, cx), (_, fy, cy), _ = values.tolist()
     try:

@@ -17,7 +17,8 @@ from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, FloatArray, Side
 from tracker.research.ground_truth.egoexo4d_filters import MIN_VIEWS
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
-from tracker.research.ground_truth.egoexo4d_release import Kind, annotation_paths, raw_hands, read_takes
+from tracker.research.ground_truth.egoexo4d_raw import raw_hands
+from tracker.research.ground_truth.egoexo4d_release import Kind, annotation_paths, read_takes
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
 from tracker.research.ground_truth.files import read_json
 from tracker.research.pseudo_labels.problem import TakeKeypoints
