@@ -3,7 +3,7 @@
     PYTHONPATH=. python benchmarks/prepare_pictures.py [--takes N] [--seconds S] [--runs N]
 
 Made takes: H.264 of 1408 x 1408 at 30/s, a drifting texture with noise, of which every third frame is asked
-for, as most annotated frames of EgoExo4D are. Timed are whole runs, from the videos to JPEG files on disk, one
+for, as most annotated frames of EgoExo4D are. Timed are whole runs, from videos to JPEG files on disk, one
 take after the other and as many side by side as there are cores, in turn; and the steps of one picture alone.
 Results are in RESULTS.md.
 """
