@@ -21,8 +21,9 @@ from tiny_hamer import eight_hands, tiny_hamer
 from torch.utils.data import DataLoader, default_collate
 
 from tracker.cli_finetune import Export, Finetune
-from tracker.errors import MissingDependencyError, UsageError
+from tracker.errors import MissingDependencyError, UsageError, WeightsError
 from tracker.networks.hamer import HamerConfig, load_hamer, network_of, seeded_crops
+from tracker.networks.potter import load_potter
 from tracker.networks.vit import VitConfig
 from tracker.research.finetuning import checkpoints
 from tracker.research.finetuning.augmentation import UNCHANGED
@@ -31,6 +32,7 @@ from tracker.research.finetuning.dataset import Draw, Draws, HandPictures, Sampl
 from tracker.research.finetuning.options import Augmentation, LossWeights, TrainingOptions
 from tracker.research.finetuning.training import Learner, TrainingError, train
 from tracker.research.finetuning.training_hands import TrainingHand
+from tracker.weights_store import import_weights
 
 if TYPE_CHECKING:
     from egoexo4d_release import MadeRelease
@@ -276,6 +278,15 @@ def test_a_release_becomes_weights_that_the_backend_loads(
     assert Export(tmp_path / "run", weights, mano=hamer_files.mano).run() == 0
     assert weights.stat().st_mode == (tmp_path / "run" / "log.jsonl").stat().st_mode
     _check_weights(weights, tmp_path / "run" / "checkpoint.pt", hamer_files)
+    _check_refused_as_weights(tmp_path / "run" / "checkpoint.pt", hamer_files)
+
+
+def _check_refused_as_weights(checkpoint: Path, files: "OfficialFiles") -> None:
+    for read in (lambda: load_hamer(checkpoint, files.mano), lambda: load_potter(checkpoint)):
+        with pytest.raises(WeightsError, match=f"export {checkpoint} hamer-ft.safetensors"):
+            read()
+    with pytest.raises(WeightsError, match="make weights of it first"):
+        import_weights(checkpoint, checkpoint.parent / "weights", say=print)
 
 
 def _check_weights(weights: Path, checkpoint: Path, files: "OfficialFiles") -> None:

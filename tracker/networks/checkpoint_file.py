@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tracker.errors import WeightsError
+from tracker.networks.training_checkpoint import refuse_training_checkpoint
 from tracker.networks.unpickle import Inert, InertUnpickler, damaged
 
 _DTYPES = {
@@ -81,8 +82,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     They read the file when they are used.
 
     Raises:
-        WeightsError: the file is missing, damaged, hostile, or no checkpoint.
+        WeightsError: the file is missing, damaged, hostile, of a fine-tuning run, or no checkpoint.
     """
+    refuse_training_checkpoint(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)

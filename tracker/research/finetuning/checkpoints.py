@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from tracker.errors import UsageError
+from tracker.networks.training_checkpoint import TRAINING_FORMAT
 from tracker.research.finetuning.options import TrainingOptions
 from tracker.research.finetuning.training import Learner
 from tracker.whole_file import whole_file
 
-FORMAT = "hand-tracker finetuning 1"
+FORMAT = f"{TRAINING_FORMAT} 1"
 
 
 def configuration(options: TrainingOptions, *, data: str, devices: int, layers: int) -> dict[str, Any]:
