@@ -27,7 +27,7 @@ from tracker.networks.engines import (  # noqa: E402
     seeded_call,
 )
 from tracker.networks.hamer import Hamer, load_hamer  # noqa: E402
-from tracker.networks.hand_reader import HandReader, load_hand_reader  # noqa: E402
+from tracker.networks.hand_reader import HandReader, load_hand_reader, say_no_gpu  # noqa: E402
 from tracker.networks.picture_reader import PACKED_SIZES, PictureReader, ReadHands, unpacked  # noqa: E402
 from tracker.networks.picture_uploads import MOST_WAITING, PictureUploads  # noqa: E402
 from tracker.networks.tensorrt_network import engine_key, load_tensorrt  # noqa: E402
@@ -329,12 +329,14 @@ def test_mirrored_hands_are_read_mirrored(hamer: Hamer) -> None:
     assert np.abs(plain.joints_m - mirrored.joints_m).max() > 1e-4
 
 
-def test_the_cpu_says_in_one_line_what_it_is_for(
+def test_the_cpu_says_in_one_line_what_it_is_for_and_once(
     hamer_files: OfficialFiles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    say_no_gpu.cache_clear()
     with caplog.at_level(logging.WARNING):
-        reader = load_hand_reader(hamer_files.checkpoint, hamer_files.mano)
+        for _ in range(2):  # as an ensemble does
+            reader = load_hand_reader(hamer_files.checkpoint, hamer_files.mano)
     assert len(caplog.records) == 1
     assert "stills and tests" in caplog.records[0].getMessage()
     (reading,) = reader.begin(frame(), crops(1), [False]).wait()

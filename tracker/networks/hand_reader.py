@@ -5,6 +5,7 @@ picture goes over once, ahead of time where ``prepare`` was called, and only the
 """
 
 import logging
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,13 @@ def load_hand_reader(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     on_gpu = where.type == "cuda"
     if not on_gpu:
-        logger.warning("no GPU: HaMeR takes seconds a picture on the CPU (bfloat16), for stills and tests")
+        say_no_gpu()
     hamer = load_hamer(checkpoint, mano, device=where, dtype=torch.float16 if on_gpu else torch.bfloat16)
     chosen = engine or ("graph" if on_gpu else "eager")
     return HandReader(load_engine(chosen, hamer, compiled_folder=compiled_folder), where)
+
+
+@cache
+def say_no_gpu() -> None:
+    """Warn of the CPU, once a run: an ensemble, and all systems of a table, load several networks."""
+    logger.warning("no GPU: HaMeR takes seconds a picture on the CPU (bfloat16), for stills and tests")
