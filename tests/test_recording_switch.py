@@ -1,11 +1,11 @@
-"""The recording switch: asked from any thread, followed in the tracker's, and never in tracking's way."""
+"""The recording switch: asked from any thread, followed with or without frames, never in tracking's way."""
 
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_runs import NotedSink, finish, join_or_fail
+from scripted_runs import NotedSink, wait_or_fail
 from tracked_values import CAMERA, some_frame, some_info
 
 from tracker.errors import SinkError
@@ -22,11 +22,14 @@ class Recordings:
         self._failing = list(failing)
         self.opened: list[NotedSink] = []
         self.told: list[tuple[str | None, str | None]] = []
-        self.threads: set[int] = set()
-        self.switch = RecordingSwitch(self.open, lambda path, failure: self.told.append((path, failure)))
+        self.heard = threading.Event()
+        self.switch = RecordingSwitch(self.open, self.tell)
+
+    def tell(self, path: str | None, failure: str | None) -> None:
+        self.told.append((path, failure))
+        self.heard.set()
 
     def open(self) -> tuple[Sink, str]:
-        self.threads.add(threading.get_ident())
         self.opened.append(NotedSink(failing=self._failing.pop(0) if self._failing else ()))
         return self.opened[-1], f"{len(self.opened)}.jsonl"
 
@@ -54,13 +57,35 @@ def test_a_recording_holds_header_and_frames_from_its_beginning_to_its_end() -> 
     assert recordings.told == [("1.jsonl", None), (None, None), ("2.jsonl", None), (None, None)]
 
 
-def test_a_wish_from_another_thread_is_followed_in_the_trackers() -> None:
+def test_wishes_are_followed_while_no_frame_comes() -> None:
+    """The source is lost, say: nothing would end the recording until it is back."""
     recordings = Recordings()
     recordings.switch.begin(some_info())
-    join_or_fail(finish(lambda: recordings.switch.switch(True)))
-    assert recordings.opened == [] and recordings.told == []
+    for on in (True, False):
+        recordings.heard.clear()
+        recordings.switch.switch(on)
+        wait_or_fail(recordings.heard)
+    assert recordings.told == [("1.jsonl", None), (None, None)]
+    assert recordings.opened[0].notes == [some_info(), "closed"]
+
+
+def test_whoever_wishes_does_not_wait_for_it() -> None:
+    recordings, slow = Recordings(), threading.Event()
+    switch = RecordingSwitch(lambda: (wait_or_fail(slow), recordings.open())[1], recordings.tell)
+    switch.begin(some_info())
+    switch.switch(True)
+    assert recordings.opened == []
+    slow.set()
+    wait_or_fail(recordings.heard)
+
+
+def test_no_recording_begins_once_the_switch_is_closed() -> None:
+    recordings = Recordings()
+    recordings.switch.begin(some_info())
+    recordings.switch.close()
+    recordings.switch.switch(True)
     recordings.send(0)
-    assert recordings.threads == {threading.get_ident()}
+    assert recordings.opened == []
 
 
 def test_wishes_for_what_is_already_so_change_nothing() -> None:
@@ -71,11 +96,8 @@ def test_wishes_for_what_is_already_so_change_nothing() -> None:
     for index in (1, 2):
         recordings.switch.switch(True)
         recordings.send(index)
-    recordings.switch.switch(False)
-    recordings.switch.switch(True)
-    recordings.send(3)
     (only,) = recordings.opened
-    assert only.notes == [some_info(), 1, 2, 3]
+    assert only.notes == [some_info(), 1, 2]
     assert recordings.told == [("1.jsonl", None)]
 
 

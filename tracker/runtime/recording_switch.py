@@ -12,13 +12,12 @@ class RecordingSwitch:
     """Stands among the outputs for a whole run and passes on to a recording while there is one.
 
     A recording that cannot be opened, or breaks, is told and let go: tracking goes on, and the next wish
-    opens another. Opening and closing happen in the tracker's thread, so what is opened must do both quickly.
+    opens another. Frames wait while it is opened or closed, so what is opened must do both quickly.
 
     Args:
         open_recording: opens a recording; gives the sink and its name for people. What it raises as
             ``UsageError`` is told.
-        tell: called in the tracker's thread with the name of the recording that runs, or None, and with what
-            went wrong, or None.
+        tell: called with the name of the recording that runs, or None, and with what went wrong, or None.
     """
 
     def __init__(
@@ -29,50 +28,58 @@ class RecordingSwitch:
         self._open_recording = open_recording
         self._tell = tell
         self._lock = threading.Lock()
-        self._wish: bool | None = None
+        """Held while the recording is opened, written and closed."""
+        self._wished = False
         self._info: StreamInfo | None = None
         self._recording: Sink | None = None
 
     def switch(self, on: bool) -> None:
-        """Wish for a recording or its end, from any thread; the last wish before a frame counts."""
-        with self._lock:
-            self._wish = on
+        """Wish for a recording or its end, from any thread, which does not wait for it.
+
+        It is followed from the first frame on, and then also while no frame comes.
+        """
+        if on is not self._wished:
+            self._wished = on
+            threading.Thread(target=self._follow, name="recording-switch", daemon=True).start()
 
     def begin(self, info: StreamInfo) -> None:
         """Remember the header's contents, and write them where a recording runs."""
-        self._info = info
-        self._record(lambda recording: recording.begin(info))
+        with self._lock:
+            self._info = info
+            self._record(lambda recording: recording.begin(info))
 
     def send(self, tracked: TrackedFrame, frame: Frame | None) -> None:
         """Do what was wished for, then record the frame if there is a recording."""
         self._follow()
-        self._record(lambda recording: recording.send(tracked, frame))
+        with self._lock:
+            self._record(lambda recording: recording.send(tracked, frame))
 
     def notify(self, state: str) -> None:
-        """Record a state; while no frame comes, a wish is followed here."""
+        """Record a state."""
         self._follow()
-        self._record(lambda recording: recording.notify(state))
+        with self._lock:
+            self._record(lambda recording: recording.notify(state))
 
     def close(self) -> None:
-        """End the recording, if there is one; safe to call twice."""
-        self._stop()
+        """End the recording, if there is one; no other begins. Safe to call twice."""
+        with self._lock:
+            self._info = None
+            self._stop()
 
     def _follow(self) -> None:
-        if self._info is None:  # no frame yet: what is wished for waits
-            return
         with self._lock:
-            wish, self._wish = self._wish, None
-        if wish is None or wish is (self._recording is not None):
-            return
-        if wish:
-            self._start(self._info)
-        else:
-            self._stop()
+            if self._info is None or self._wished is (self._recording is not None):
+                return
+            if self._wished:
+                self._start(self._info)
+            else:
+                self._stop()
 
     def _start(self, info: StreamInfo) -> None:
         try:
             self._recording, name = self._open_recording()
         except UsageError as failure:  # the file or its library is not to be had
+            self._wished = False
             self._tell(None, str(failure))
             return
         if self._record(lambda recording: recording.begin(info)):
@@ -85,6 +92,7 @@ class RecordingSwitch:
         try:
             action(self._recording)
         except SinkFailedError as failure:
+            self._wished = False
             self._stop(str(failure))
             return False
         return True
