@@ -84,6 +84,21 @@ def test_ctrl_c_while_a_source_is_opened_ends_the_run_at_once(
     assert took_s < 2.0  # the opening alone would take 5
 
 
+def test_a_pipe_that_nobody_writes_to_is_said_and_ctrl_c_ends_the_wait(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tracker", "process", str(pipe)], stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline() == f"{pipe} is a pipe: waiting for a program that writes to it\n"
+        asked_s = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=30)
+    assert (run.returncode, said) == (130, "")
+    assert time.monotonic() - asked_s < 2.0
+
+
 def test_what_opens_after_the_run_was_stopped_is_closed() -> None:
     stopped, closed = threading.Event(), threading.Event()
 

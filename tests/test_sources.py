@@ -1,6 +1,8 @@
 import gc
 import logging
+import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from tracker.cameras import pinhole_from_fov
 from tracker.errors import CameraError, SourceError, SourceFailedError
 from tracker.sources import DEMO_LOCATION, MODELS_DIRECTORY, open_source
 from tracker.sources.decoding import turn_upright
-from tracker.sources.read_ahead import ReadAhead
+from tracker.sources.read_ahead import JOIN_TIMEOUT_S, ReadAhead
 from tracker.structs import Frame
 
 EGODEX = Path(__file__).parents[2] / "shared" / "data" / "egodex" / "video_learning_samples"
@@ -328,6 +330,55 @@ def test_an_assumed_camera_is_marked_so(tmp_path):
     path = write_video(tmp_path / "clip.mp4")
     assert read(path, max_frames=1)[0].camera.assumed
     assert not read(path, max_frames=1, horizontal_fov_deg=70.0)[0].camera.assumed
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A named pipe, and a function that writes to it from a thread of its own, once somebody reads it."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    path, may_close = tmp_path / "pipe", threading.Event()
+    os.mkfifo(path)
+
+    def write(content, *, then_close):
+        def work():
+            with path.open("wb") as file:
+                file.write(content)
+                file.flush()
+                then_close or may_close.wait(30)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        threads.append(thread)
+
+    threads = []
+    yield path, write
+    may_close.set()
+    for thread in threads:
+        thread.join(30)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [(".ts", {}), (".mkv", {}), (".mp4", {"movflags": "faststart"})]
+)
+def test_a_pipe_gives_every_picture_that_is_written_to_it(tmp_path, pipe, suffix, options):
+    """Nothing of it may be read twice: what was read is gone."""
+    path, write = pipe
+    write(
+        write_video(tmp_path / f"w{suffix}", frames=30, muxer_options=options).read_bytes(), then_close=True
+    )
+    assert [frame.index for frame in open_source(path)] == list(range(30))
+
+
+def test_a_pipe_whose_writer_falls_silent_can_be_closed(tmp_path, pipe):
+    path, write = pipe
+    write(write_video(tmp_path / "w.ts", frames=30).read_bytes(), then_close=False)
+    source = open_source(path)
+    frames = iter(source)
+    next(frames)
+    began_s = time.monotonic()
+    source.close()
+    assert time.monotonic() - began_s < JOIN_TIMEOUT_S / 2
 
 
 def test_odd_file_names_are_only_names(tmp_path):

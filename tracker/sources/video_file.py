@@ -1,5 +1,6 @@
 """Recorded video: every picture once, none dropped, decoded and converted ahead in a thread."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -19,6 +20,7 @@ from tracker.sources.decoding import (
     frame_rate_hz,
     reason,
 )
+from tracker.sources.pipe import Pipe
 from tracker.sources.read_ahead import ReadAhead
 from tracker.structs import Frame
 
@@ -34,6 +36,8 @@ UNKNOWN_FRAME_RATE_HZ = 30.0
 SHORTFALL_S = 1.0
 """How much less than its header states a file may hold before it counts as cut off."""
 
+_log = logging.getLogger(__name__)
+
 
 class VideoFile:
     """A source over one recorded video; can be read once.
@@ -42,7 +46,7 @@ class VideoFile:
     increasing; where a picture has none it follows the one before by the nominal interval.
 
     Args:
-        path: a file in any container and codec that FFmpeg reads.
+        path: a file in any container and codec that FFmpeg reads, or a pipe to which a program writes one.
         cameras: what is known of the camera.
         max_frames: end after so many frames.
 
@@ -61,7 +65,8 @@ class VideoFile:
         self._max_frames = max_frames
         self._prepare: Callable[[Frame], object] | None = None
         self._closing = threading.RLock()
-        self._container = _open(Path(path))
+        self._pipe = _open_pipe(Path(path))
+        self._container = _open(Path(path), self._pipe)
         try:
             self._stream = find_video_stream(self._container, self.name)
             self._stream.thread_type = "AUTO"
@@ -89,6 +94,8 @@ class VideoFile:
 
     def close(self) -> None:
         """End the iteration and release the file; safe to call twice and from another thread."""
+        if self._pipe is not None:
+            self._pipe.close()
         with self._closing:  # PyAV lets go of the interpreter while it frees; two at once would free twice
             if self._ahead.close():
                 self._container.close()
@@ -114,18 +121,28 @@ class VideoFile:
             )
 
 
-def _open(path: Path) -> "InputContainer":
-    """Open ``path`` with FFmpeg after checks that need no FFmpeg and give clearer words."""
+def _open_pipe(path: Path) -> Pipe | None:
+    """The pipe at ``path``, once a program writes to it; None where there is something else, or nothing."""
     try:
-        with path.open("rb") as file:
-            head = file.read(12)
+        if not path.is_fifo():
+            return None
+        _log.warning("%s is a pipe: waiting for a program that writes to it", path)
+        return Pipe(path)
     except OSError as error:
         raise SourceError(_why_unreadable(path, error)) from None
-    if not head:
+
+
+def _open(path: Path, pipe: Pipe | None) -> "InputContainer":
+    """Open ``path`` with FFmpeg after checks that need no FFmpeg and give clearer words."""
+    try:
+        head = _head(path) if pipe is None else b""
+    except OSError as error:
+        raise SourceError(_why_unreadable(path, error)) from None
+    if pipe is None and not head:
         raise SourceError(f"{path} is empty (0 bytes); give a file that holds video")
     try:
         # The prefix keeps FFmpeg from taking a name such as "clip:1.mp4" for a protocol.
-        return av.open(f"file:{path}")
+        return av.open(f"file:{path}" if pipe is None else pipe, mode="r")
     except FFmpegError as error:
         if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free"):
             raise SourceError(
@@ -135,6 +152,12 @@ def _open(path: Path) -> "InputContainer":
         raise SourceError(
             f"{path} cannot be read as video ({reason(error)}); give a video file such as .mp4, .mov or .mkv"
         ) from None
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes, which tell containers apart; not to be asked of a pipe, which gives them once."""
+    with path.open("rb") as file:
+        return file.read(12)
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:
@@ -183,7 +206,7 @@ def _shortfall(container: "InputContainer", stream: VideoStream, end_s: float) -
     FFmpeg reports no error when a file is cut off: it just ends. The signs differ between containers.
     """
     index = stream.index_entries
-    if "mp4" in container.format.name and len(index):
+    if "mp4" in container.format.name and len(index) and container.size > 0:  # a pipe has no size
         missing_bytes = index[len(index) - 1].pos + index[len(index) - 1].size - container.size
         return f"its last {missing_bytes} bytes are missing" if missing_bytes > 0 else None
     stated_end_s = _stated_end_s(container, stream)
