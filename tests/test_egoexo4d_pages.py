@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from egoexo4d_release import CAMERA, FIRST, MadeRelease, landscape, upright_joints
 from PIL import Image
-from test_egoexo4d_run import KnowingSystem, command, takes_of
+from test_egoexo4d_run import KnowingSystem, command, run_system, takes_of
 
 from tracker.errors import UsageError
 from tracker.joints import FloatArray, Side
@@ -25,9 +25,9 @@ from tracker.research.evaluation.egoexo4d_categories import (
     wrist_ambiguous,
 )
 from tracker.research.evaluation.egoexo4d_drawing import PREDICTED_COLOUR, TRUE_COLOUR, HandToDraw, draw_hand
+from tracker.research.evaluation.egoexo4d_lines import read_lines
 from tracker.research.evaluation.egoexo4d_metric import HandKey, ScoredHands, scored_hands
 from tracker.research.evaluation.egoexo4d_page import best_and_worst, write_page
-from tracker.research.evaluation.egoexo4d_run import read_lines, run_system
 from tracker.research.evaluation.egoexo4d_temporal import (
     AS_READ,
     HINDSIGHT,

@@ -23,15 +23,17 @@ from test_egoexo4d_data import raw_copy
 
 from tracker.cameras import Pinhole
 from tracker.cli import main
-from tracker.errors import UsageError
+from tracker.errors import TrackerError, UsageError
 from tracker.joints import FloatArray, Side
 from tracker.pipeline import TrackerConfig
 from tracker.placement import find_placement
 from tracker.pose.ensemble import EnsembleBackend
 from tracker.pose.potter import BOX_OVER_HAND, crop_box
 from tracker.research.evaluation.egoexo4d_command import load_system
+from tracker.research.evaluation.egoexo4d_lines import ReadHands, digest, read_lines
 from tracker.research.evaluation.egoexo4d_metric import challenge_scores, scored_hands
-from tracker.research.evaluation.egoexo4d_run import digest, read_lines, run_system
+from tracker.research.evaluation.egoexo4d_run import Job, run_systems
+from tracker.research.evaluation.egoexo4d_sharing import Shared
 from tracker.research.evaluation.egoexo4d_systems import (
     ChallengeSystem,
     OnTightBoxes,
@@ -47,8 +49,6 @@ pytest.importorskip("onnxruntime")
 
 class KnowingSystem:
     """Says where hands truly are, in the upright frame's axes, and what it was asked."""
-
-    name = "knowing"
 
     def __init__(self, *, stateful: bool = False, dies_after: int = 1000, spoil: Any = None) -> None:
         self.stateful, self.dies_after, self.spoil = stateful, dies_after, spoil
@@ -69,6 +69,18 @@ class KnowingSystem:
 
     def close(self) -> None:
         pass
+
+
+def run_system(
+    system: Any, takes: list[PreparedTake], path: Path, tally: Tally, *, observe: Any = None, **of_job: Any
+) -> ReadHands:
+    """One system alone."""
+    stateful = getattr(system, "stateful", False)
+    job = Job("knowing", lambda: system, path, tally, stateful=stateful, **of_job)
+    (read,) = run_systems([job], takes, observe=observe or (lambda frames: None))
+    if isinstance(read, TrackerError):
+        raise read
+    return read
 
 
 def takes_of(made: MadeRelease, prepared: Path | None = None) -> list[PreparedTake]:
@@ -231,7 +243,7 @@ def test_a_hand_that_a_system_does_not_give_is_named_and_never_a_zero(
 
 @pytest.fixture(scope="module")
 def challenge() -> Any:
-    return load_system("challenge", TrackerConfig())
+    return load_system("challenge", TrackerConfig(), Shared())
 
 
 def test_given_boxes_are_read_without_a_palm(

@@ -19,7 +19,8 @@ from tracker.pipeline import HandTracker, with_placed_mano
 from tracker.placement import place_hand
 from tracker.placement.align import place_aligned
 from tracker.placement.weak import place_weakly
-from tracker.pose.hamer import HamerBackend, HamerOptions, crop_box, load_hamer_backend, projected
+from tracker.pose import load_pose_backend
+from tracker.pose.hamer import HamerBackend, HamerOptions, crop_box, projected
 from tracker.rotations import rotation_from_vector, vector_from_rotation
 from tracker.structs import (
     ExpectedRegion,
@@ -357,4 +358,4 @@ def test_frames_are_prepared_where_the_backend_offers_it(mano: ManoModel) -> Non
 
 def test_without_files_it_says_what_it_needs() -> None:
     with pytest.raises(MissingDependencyError, match="MANO"):
-        load_hamer_backend(HamerOptions(checkpoint=Path("hamer.ckpt")))
+        load_pose_backend("hamer", hamer=HamerOptions(checkpoint=Path("hamer.ckpt")))

@@ -14,7 +14,8 @@ from tracker.crops import AffineCrop, CropKind
 from tracker.errors import MissingDependencyError
 from tracker.joints import WRIST, FloatArray, Side
 from tracker.placement import place_hand
-from tracker.pose.potter import PotterBackend, PotterOptions, crop_box, load_potter_backend
+from tracker.pose import load_pose_backend
+from tracker.pose.potter import PotterBackend, PotterOptions, crop_box
 from tracker.rotations import rotation_between
 from tracker.sampling import Float32Array, sample_crop
 from tracker.structs import Frame, HandBox, ObservedHand
@@ -156,7 +157,7 @@ def test_what_the_network_says_is_in_metres_by_the_data_sets_joints() -> None:
 
 
 def test_the_published_network_reads_a_picture(potter_file: Path) -> None:
-    backend = load_potter_backend(PotterOptions(potter_file))
+    backend = load_pose_backend("potter", potter=PotterOptions(potter_file))
     observed = observed_at(upright_px(LYING.project(hand_on_ray(LYING, 0.5, 0.5))))
     (estimate,) = backend.estimate(upright_frame(), [observed])
     assert np.isfinite(estimate.joints_from_wrist_m).all()
@@ -168,4 +169,4 @@ def test_the_published_network_reads_a_picture(potter_file: Path) -> None:
 def test_without_its_file_it_says_what_it_needs() -> None:
     pytest.importorskip("torch")
     with pytest.raises(MissingDependencyError, match=r"potter\.checkpoint"):
-        load_potter_backend(PotterOptions())
+        load_pose_backend("potter")

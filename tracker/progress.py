@@ -92,10 +92,20 @@ class CountingBar:
     """Counts things done on standard error: a bar on a terminal, now and then a line in a log."""
 
     def __init__(self, total: int, *, unit: str, what: str) -> None:
-        self._total, self._unit, self._what, self._count = total, unit, what, 0
-        self._shown_s = time.monotonic()
+        self._total, self._unit, self._what = total, unit, what
+        self._count = self._passed = 0
+        self._begun_s = self._shown_s = time.monotonic()
         self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar = tqdm(total=total, unit=unit, desc=what, disable=not self._terminal, dynamic_ncols=True)
+
+    def pass_over(self, count: int) -> None:
+        """Count what was done before this run: it says nothing of the rate."""
+        self._count += count
+        self._passed += count
+        self._begun_s = time.monotonic()
+        self._bar.reset()
+        self._bar.initial = self._bar.n = self._bar.last_print_n = self._count
+        self._bar.refresh()
 
     def observe(self, count: int = 1) -> None:
         """Count ``count`` more."""
@@ -104,7 +114,13 @@ class CountingBar:
         now = time.monotonic()
         if not self._terminal and sys.stderr is not None and now - self._shown_s >= LOG_REFRESH_S:
             self._shown_s = now
-            print(f"{self._what}: {self._count} of {self._total} {self._unit}s", file=sys.stderr, flush=True)
+            rate = (self._count - self._passed) / max(now - self._begun_s, 1e-9)
+            left = self._bar.format_interval((self._total - self._count) / rate) if rate else "?"
+            print(
+                f"{self._what}: {self._count} of {self._total} {self._unit}s, {rate:.2f}/s, {left} to go",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def close(self) -> None:
         """Leave the terminal as it was."""

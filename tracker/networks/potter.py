@@ -96,7 +96,10 @@ def load_potter(checkpoint: str | Path, *, device: str | torch.device = "cpu") -
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError("torch finds no CUDA device; install its CUDA build, or run on the cpu")
     state = without_prefixes(read_state_dict(Path(checkpoint)), source=str(checkpoint))
-    return potter_of(state, source=str(checkpoint)).to(device)
+    try:
+        return potter_of(state, source=str(checkpoint)).to(device)
+    except torch.OutOfMemoryError as error:
+        raise WeightsError(f"{device} has no room for POTTER's weights (58 MB); free some") from error
 
 
 def without_prefixes(state: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]:

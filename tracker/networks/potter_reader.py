@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tracker.errors import EngineError
 from tracker.joints import FloatArray
 from tracker.networks.hamer import IMAGE_MEAN, IMAGE_STD
 from tracker.networks.potter import Potter, load_potter
@@ -75,9 +76,16 @@ class PotterReader:
 
     @torch.inference_mode()
     def read(self, crops: Sequence[npt.NDArray[np.float32]]) -> FloatArray:
-        """Joints (B, 21, 3) in metres, in the crops' axes, of crops (224, 224, 3) RGB in 0..1: one batch."""
-        pictures = torch.from_numpy(np.stack(crops)).to(self._device)
-        output = self._network(((pictures - self._mean) / self._std).movedim(-1, 1).contiguous())
+        """Joints (B, 21, 3) in metres, in the crops' axes, of crops (224, 224, 3) RGB in 0..1: one batch.
+
+        Raises:
+            EngineError: the GPU's memory does not hold them.
+        """
+        try:
+            pictures = torch.from_numpy(np.stack(crops)).to(self._device)
+            output = self._network(((pictures - self._mean) / self._std).movedim(-1, 1).contiguous())
+        except torch.OutOfMemoryError as error:
+            raise EngineError(f"{self._device} has no memory left for POTTER; free some") from error
         return joints_in_m(output.cpu().numpy())
 
 

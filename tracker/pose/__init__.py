@@ -8,11 +8,13 @@ from dataclasses import replace
 from tracker.errors import UnknownNameError
 from tracker.pose.backend import PoseBackend, PreparesFrames, StartsEarly
 from tracker.pose.ensemble import EnsembleOptions, Member, load_ensemble
-from tracker.pose.hamer import HamerOptions, load_hamer_backend
-from tracker.pose.potter import PotterOptions, load_potter_backend
+from tracker.pose.hamer import HamerBackend, HamerOptions
+from tracker.pose.networks import Networks
+from tracker.pose.potter import PotterBackend, PotterOptions
 
 __all__ = [
     "POSE_BACKENDS",
+    "Networks",
     "PoseBackend",
     "PreparesFrames",
     "StartsEarly",
@@ -29,26 +31,30 @@ def load_pose_backend(
     hamer: HamerOptions | None = None,
     potter: PotterOptions | None = None,
     ensemble: EnsembleOptions | None = None,
+    networks: Networks | None = None,
 ) -> PoseBackend:
     """The pose backend of this name; options are for the ones of their names, and for an ensemble's members.
+
+    Backends that are to share weights are loaded with the same `Networks.shared`.
 
     Raises:
         UnknownNameError: there is none; the message lists those there are.
         TrackerError: a package or file it needs is not there.
     """
+    hamer, potter = hamer or HamerOptions(), potter or PotterOptions()
+    networks = networks or Networks()
     match name:
         case "landmarks":
             from tracker.pose.landmarks import LandmarksBackend
 
             return LandmarksBackend()
         case "hamer":
-            return load_hamer_backend(hamer or HamerOptions())
+            return HamerBackend(networks.hamer(hamer), crop=hamer.crop)
         case "potter":
-            return load_potter_backend(potter or PotterOptions())
+            return PotterBackend(networks.potter(potter), crop=potter.crop)
         case "ensemble":
             return load_ensemble(
-                ensemble or EnsembleOptions(),
-                lambda member: load_member(member, hamer or HamerOptions(), potter or PotterOptions()),
+                ensemble or EnsembleOptions(), lambda member: load_member(member, hamer, potter, networks)
             )
         case _:
             raise UnknownNameError(
@@ -56,7 +62,9 @@ def load_pose_backend(
             )
 
 
-def load_member(member: Member, hamer: HamerOptions, potter: PotterOptions) -> PoseBackend:
+def load_member(
+    member: Member, hamer: HamerOptions, potter: PotterOptions, networks: Networks | None = None
+) -> PoseBackend:
     """A member of an ensemble, with its own weights where it has them.
 
     Raises:
@@ -68,4 +76,4 @@ def load_member(member: Member, hamer: HamerOptions, potter: PotterOptions) -> P
     if member.checkpoint is not None:
         hamer = replace(hamer, checkpoint=member.checkpoint)
         potter = replace(potter, checkpoint=member.checkpoint)
-    return load_pose_backend(member.backend, hamer=hamer, potter=potter)
+    return load_pose_backend(member.backend, hamer=hamer, potter=potter, networks=networks)

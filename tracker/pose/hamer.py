@@ -242,8 +242,8 @@ def weak_camera(reading: "HandReading", side: Side) -> tuple[float, FloatArray]:
     return samples_per_m, CROP_SAMPLES / 2 + samples_per_m * middle
 
 
-def load_hamer_backend(options: HamerOptions) -> HamerBackend:
-    """The backend with its network loaded.
+def load_hamer_reader(options: HamerOptions) -> Reader:
+    """The network with its weights; of the options all but the crop matter.
 
     Raises:
         TrackerError: PyTorch is not installed, a file is not given or cannot be used, or the engine cannot.
@@ -258,7 +258,6 @@ def load_hamer_backend(options: HamerOptions) -> HamerBackend:
         raise MissingDependencyError(
             "the backend hamer needs the files of its network and of MANO: hamer.checkpoint and hamer.mano"
         )
-    reader = load_hand_reader(
+    return load_hand_reader(
         options.checkpoint, options.mano, engine=options.engine, compiled_folder=options.compiled_folder
     )
-    return HamerBackend(reader, crop=options.crop)

@@ -86,18 +86,18 @@ def crop_box(joints_px: FloatArray) -> HandBox:
     return HandBox((low + high) / 2, max(size_px, 1.0), TURN_RAD)
 
 
-def load_potter_backend(options: PotterOptions) -> PotterBackend:
-    """The backend with its network loaded.
+def load_potter_reader(options: PotterOptions) -> Reader:
+    """The network with its weights; of the options all but the crop matter.
 
     Raises:
         TrackerError: PyTorch is not installed, or the file is not given or cannot be used.
     """
     try:
-        from tracker.networks.potter_reader import load_potter_reader
+        from tracker.networks import potter_reader
     except ImportError as error:
         raise MissingDependencyError(
             "PyTorch is not installed; install this package with the extra `hamer`"
         ) from error
     if options.checkpoint is None:
         raise MissingDependencyError("the backend potter needs the file of its network: potter.checkpoint")
-    return PotterBackend(load_potter_reader(options.checkpoint), crop=options.crop)
+    return potter_reader.load_potter_reader(options.checkpoint)

@@ -5,15 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tracker.errors import SinkFailedError, UsageError
+from tracker.errors import SinkFailedError, TrackerError, UsageError
 from tracker.joints import FloatArray
 from tracker.pipeline import HandTracker, TrackerConfig
 from tracker.placement import find_placement
-from tracker.pose import load_member, load_pose_backend
-from tracker.pose.ensemble import load_ensemble
+from tracker.pose import PoseBackend, load_pose_backend
+from tracker.pose.ensemble import Member, load_ensemble
 from tracker.progress import CountingBar
+from tracker.research.evaluation.egoexo4d_lines import ReadHands
 from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
-from tracker.research.evaluation.egoexo4d_run import run_system
+from tracker.research.evaluation.egoexo4d_run import Job, run_systems
+from tracker.research.evaluation.egoexo4d_sharing import Shared
 from tracker.research.evaluation.egoexo4d_submission import (
     complaints_about,
     report,
@@ -21,10 +23,8 @@ from tracker.research.evaluation.egoexo4d_submission import (
 )
 from tracker.research.evaluation.egoexo4d_systems import (
     ChallengeSystem,
-    OnTightBoxes,
     System,
     TrackerSystem,
-    load_box_reader,
     open_hand_in_box,
 )
 from tracker.research.evaluation.egoexo4d_weights import identities
@@ -178,59 +178,92 @@ def run_hands(
     *,
     among: Sequence[AnnotatedFrame],
 ) -> Mapping[HandKey, FloatArray]:
-    """The hands (21, 3) of a system, run over takes with its progress shown, in the landscape camera's frame.
-
-    Args:
-        run: which system, and where its lines go.
-        takes: what is read.
-        tally: gets what could not be read or found.
-        say: told how many frames there are hands of.
-        among: see `run_system`.
+    """The hands (21, 3) of one system, in the landscape camera's frame; see `run_side_by_side`.
 
     Raises:
         TrackerError: a package or file it needs is not there, or its lines cannot be written or gone on with.
     """
-    system = load_system(run.mode, run.config)
-    settings = f"{run.mode} {asdict(run.config)}"
-    total = sum(map(len, takes))
-    try:
-        with CountingBar(total, unit="frame", what=run.name) as bar:
-            read = run_system(
-                system,
-                takes,
-                run.hands,
-                tally,
-                among=among,
-                settings=settings,
-                weights=identities(run.config),
-                resume=run.resume,
-                observe=bar.observe,
-            )
-    except KeyboardInterrupt:
-        say(f"stopped; the hands so far are in {run.hands}, --resume goes on from there")
-        raise
-    finally:
-        system.close()
-    say(f"hands of {len(read.frames)} of {len(among)} frames are in {run.hands}")
+    (read,) = run_side_by_side([(run, tally)], takes, say, among=among)
+    if isinstance(read, TrackerError):
+        raise read
     return read.hands
 
 
-def load_system(mode: Mode, config: TrackerConfig) -> System:
+def run_side_by_side(
+    runs: Sequence[tuple[Run, Tally]],
+    takes: Sequence[PreparedTake],
+    say: Say,
+    *,
+    among: Sequence[AnnotatedFrame],
+) -> list[ReadHands | TrackerError]:
+    """Systems run over takes with their progress shown; what they read alike is read once.
+
+    Args:
+        runs: which systems, and where their lines go; the tally of each gets what could not be read or found.
+        takes: what is read.
+        say: told how many frames there are hands of.
+        among: see `run_systems`.
+
+    Returns:
+        Of each system its hands, or why it could not run.
+    """
+    shared = Shared()
+    jobs = [_job(run, tally, shared) for run, tally in runs]
+    total = sum(map(len, takes))
+    what = runs[0][0].name if len(runs) == 1 else f"{len(runs)} systems"
+    try:
+        with CountingBar(total, unit="frame", what=what) as bar:
+            results = run_systems(
+                jobs,
+                takes,
+                among=among,
+                clock_s=shared.memory.clock_s,
+                passed=bar.pass_over,
+                observe=bar.observe,
+            )
+    except KeyboardInterrupt:
+        paths = [run.hands for run, _ in runs]
+        there = paths[0] if len(paths) == 1 else f"{len(paths)} files in {paths[0].parent}"
+        say(f"stopped; the hands so far are in {there}, --resume goes on from there")
+        raise
+    for (run, _), read in zip(runs, results, strict=True):
+        if isinstance(read, ReadHands):
+            say(f"hands of {len(read.frames)} of {len(among)} frames are in {run.hands}")
+    return results
+
+
+def _job(run: Run, tally: Tally, shared: Shared) -> Job:
+    return Job(
+        run.config.backend,
+        lambda: load_system(run.mode, run.config, shared),
+        run.hands,
+        tally,
+        stateful=run.mode == "tracker",
+        settings=f"{run.mode} {asdict(run.config)}",
+        weights=identities(run.config),
+        resume=run.resume,
+    )
+
+
+def load_system(mode: Mode, config: TrackerConfig, shared: Shared) -> System:
     """The system of a tracker's settings: its pose backend on given boxes, or the tracker itself.
 
     Raises:
         TrackerError: a package or file it needs is not there.
     """
     if mode == "tracker":
-        backend = load_pose_backend(
-            config.backend, hamer=config.hamer, potter=config.potter, ensemble=config.ensemble
+        tracking = load_pose_backend(
+            config.backend,
+            hamer=config.hamer,
+            potter=config.potter,
+            ensemble=config.ensemble,
+            networks=shared.networks,
         )
-        return TrackerSystem(config.backend, lambda: HandTracker(config, backend=backend))
-    reader = load_box_reader(config.detector.landmark_model)
+        return TrackerSystem(lambda: HandTracker(config, backend=tracking))
+    reader = shared.box_reader(config.detector.landmark_model)
+    backend: PoseBackend
     if config.backend == "ensemble":
-        backend = load_ensemble(
-            config.ensemble, lambda member: OnTightBoxes(load_member(member, config.hamer, config.potter))
-        )
+        backend = load_ensemble(config.ensemble, lambda member: shared.backend(member, config))
     else:
-        backend = OnTightBoxes(load_pose_backend(config.backend, hamer=config.hamer, potter=config.potter))
+        backend = shared.backend(Member(config.backend), config)
     return ChallengeSystem(backend, find_placement(config.placement), reader=reader, shape=config.tracks.hand)

@@ -11,6 +11,7 @@ from tracker.joints import FloatArray
 from tracker.research.evaluation.egoexo4d_categories import CategoryScores, scores_by_category
 from tracker.research.evaluation.egoexo4d_categories import to_text as categories_to_text
 from tracker.research.evaluation.egoexo4d_command import Run, Say, run_hands
+from tracker.research.evaluation.egoexo4d_lines import read_lines
 from tracker.research.evaluation.egoexo4d_metric import (
     ChallengeScores,
     HandKey,
@@ -19,7 +20,6 @@ from tracker.research.evaluation.egoexo4d_metric import (
     scored_hands,
 )
 from tracker.research.evaluation.egoexo4d_page import page_of, write_page
-from tracker.research.evaluation.egoexo4d_run import read_lines
 from tracker.research.evaluation.egoexo4d_submission import read_submission, refuse_wrist_relative
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
 from tracker.research.evaluation.egoexo4d_temporal import temporal_scores

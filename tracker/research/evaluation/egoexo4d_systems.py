@@ -6,7 +6,7 @@ frame's camera axes: `egoexo4d_run` turns frames upright and answers back to lan
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -40,10 +40,6 @@ tracker does before it has measured them."""
 class System(Protocol):
     """Reads the hands of takes, frame by frame in order."""
 
-    name: str
-    stateful: bool
-    """What it says of a frame depends on the frames before, so a take can only be read from its start."""
-
     def begin_take(self) -> None:
         """A new take begins."""
         ...
@@ -57,20 +53,35 @@ class System(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class ReadBox:
+    """A hand that is given by its box, as the light network reads it."""
+
+    side: Side
+    seen: HandDetection
+    """With the light network's points."""
+    boxed: HandDetection
+    """With points that span the box: backends take their crops from points."""
+
+
+class ReadsBoxes(Protocol):
+    """Reads given boxes: `BoxReader`."""
+
+    def read_all(self, frame: Frame, given: GivenHands) -> tuple[ReadBox, ...]:
+        """The hands of the given boxes; without those of which no crop can be read."""
+        ...
+
+
 class ChallengeSystem:
     """A pose backend that reads hands given by their boxes, each frame alone.
 
-    Backends take their crop from the points of a detection, so that of a given box has points that span it
-    (see `OnTightBoxes`). Where a backend passes those on, having none of its own, hands are placed by the
-    light network's points.
+    Backends get the box's points (see `OnTightBoxes`). Where a backend passes those on, having none of its
+    own, hands are placed by the light network's points.
     """
 
-    stateful = False
-
     def __init__(
-        self, backend: PoseBackend, place: Placement, *, reader: "BoxReader", shape: HandShape | None = None
+        self, backend: PoseBackend, place: Placement, *, reader: ReadsBoxes, shape: HandShape | None = None
     ) -> None:
-        self.name = backend.name
         self._backend, self._place, self._reader, self._shape = backend, place, reader, shape
         if shape is None and backend.name in BACKENDS_WITHOUT_SIZE:
             self._shape = HandShape.mean().scaled(LANDMARK_SPAN)
@@ -80,13 +91,9 @@ class ChallengeSystem:
 
     def __call__(self, frame: Frame, given: GivenHands) -> Mapping[Side, FloatArray]:
         """The hands of the given boxes; without those that cannot be read or placed."""
-        seen: list[ObservedHand] = []
-        boxed: list[ObservedHand] = []
-        for side in given.sides:
-            detection = self._reader.read(frame, given.box_px(side), side)
-            if detection is not None:
-                seen.append(ObservedHand(SIDES.index(side), side, detection, shape=self._shape))
-                boxed.append(replace(seen[-1], detection=in_box(detection, given.box_px(side))))
+        read = self._reader.read_all(frame, given)
+        seen = [ObservedHand(SIDES.index(box.side), box.side, box.seen, shape=self._shape) for box in read]
+        boxed = [replace(hand, detection=box.boxed) for hand, box in zip(seen, read, strict=True)]
         estimates = self._backend.estimate(frame, boxed)
         estimates = tuple(map(with_points_of, estimates, boxed, seen))
         poses = self._place(estimates, seen, frame.camera)
@@ -105,6 +112,14 @@ class BoxReader:
 
     def __init__(self, network: OnnxNetwork) -> None:
         self._reader = LandmarkReader(network, min_presence=0.0)
+
+    def read_all(self, frame: Frame, given: GivenHands) -> tuple[ReadBox, ...]:
+        """The hands of the given boxes; without those of which no crop can be read."""
+        return tuple(
+            ReadBox(side, seen, in_box(seen, given.box_px(side)))
+            for side in given.sides
+            if (seen := self.read(frame, given.box_px(side), side)) is not None
+        )
 
     def read(self, frame: Frame, box_px: FloatArray, side: Side) -> HandDetection | None:
         """The hand in a box (left, upper, right, lower edge), or None where no crop of it can be read.
@@ -175,10 +190,7 @@ def without_margin(detection: HandDetection) -> HandDetection:
 class TrackerSystem:
     """The tracker as it is: it finds hands itself, and a take is one stream."""
 
-    stateful = True
-
-    def __init__(self, name: str, new_tracker: Callable[[], HandTracker]) -> None:
-        self.name = name
+    def __init__(self, new_tracker: Callable[[], HandTracker]) -> None:
         self._new_tracker = new_tracker
         self._tracker: HandTracker | None = None
 

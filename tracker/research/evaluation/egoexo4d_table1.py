@@ -1,10 +1,14 @@
-"""The command ``egoexo4d evaluate --table1``: all systems of the paper on one annotation file."""
+"""The command ``egoexo4d evaluate --table1``: all systems of the paper on one annotation file.
+
+They run side by side: each picture, and what several systems read alike, is read once (`egoexo4d_sharing`).
+"""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from tracker.errors import MissingDependencyError, TrackerError, UsageError, WeightsError
-from tracker.research.evaluation.egoexo4d_command import Run, Say
+from tracker.research.evaluation.egoexo4d_command import Run, Say, run_side_by_side
+from tracker.research.evaluation.egoexo4d_lines import ReadHands
 from tracker.research.evaluation.egoexo4d_metric import scored_hands
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
 from tracker.research.evaluation.egoexo4d_scoring import Answers, Extras, OpenedTakes
@@ -34,26 +38,17 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
     runs = {preset.name: _run_or_reason(preset, run_of) for preset in PRESETS.values()}
     for reason in dict.fromkeys(reason for reason in runs.values() if isinstance(reason, str)):
         say(f"weights missing: {reason}")
-    ready = [run for run in runs.values() if isinstance(run, Run)]
-    _refuse_weights_not_there(ready)
-    _refuse_files_there(ready)
-    rows, failed = [], False
-    for preset in PRESETS.values():
-        run = runs[preset.name]
-        if isinstance(run, str):
-            rows.append(TableRow(preset, missing=f"weights missing: {run.partition(': ')[0]}"))
-            continue
-        try:
-            rows.append(_measured(preset, run, opened, say))
-        except TrackerError as error:
-            failed = True
-            rows.append(TableRow(preset, missing=f"cannot run: {error}"))
+    ready = {name: run for name, run in runs.items() if isinstance(run, Run)}
+    _refuse_weights_not_there(ready.values())
+    _refuse_files_there(ready.values())
+    read = _read(ready, opened, say)
+    rows = [_row(preset, runs[preset.name], read.get(preset.name), opened) for preset in PRESETS.values()]
     print(table1_to_text(rows, answers.split), end="\n\n")
     extras.write_page(
         {row.preset.name: row.scored for row in rows if row.scored is not None}, opened.takes, say
     )
     print(json.dumps(table1_to_json(rows, answers.split)))
-    return int(failed)
+    return int(any(row.scored is None for row in rows if row.preset.name in ready))
 
 
 def _run_or_reason(preset: Preset, run_of: Callable[[Preset], Run]) -> Run | str:
@@ -63,7 +58,7 @@ def _run_or_reason(preset: Preset, run_of: Callable[[Preset], Run]) -> Run | str
         return str(error)
 
 
-def _refuse_weights_not_there(runs: Sequence[Run]) -> None:
+def _refuse_weights_not_there(runs: Iterable[Run]) -> None:
     """Before hours of running: files that were named and are not there."""
     files = dict.fromkeys(path for run in runs for path in weight_files(run.config))
     missing = [str(path) for path in files if not path.is_file()]
@@ -71,17 +66,33 @@ def _refuse_weights_not_there(runs: Sequence[Run]) -> None:
         raise UsageError(f"{', '.join(missing)}: no such file of weights")
 
 
-def _refuse_files_there(runs: Sequence[Run]) -> None:
+def _refuse_files_there(runs: Iterable[Run]) -> None:
     """Before hours of running: lines of an earlier run that this one would not go on with."""
     there = [str(run.hands) for run in runs if not run.resume and run.hands.exists()]
     if there:
         raise UsageError(f"{', '.join(there)}: there already; go on with --resume, or choose other --hands")
 
 
-def _measured(preset: Preset, run: Run, opened: OpenedTakes, say: Say) -> TableRow:
-    tally = Tally()
-    hands = opened.hands_of(run, tally, say)
-    for line in tally.lines():
-        say(f"{preset.name}: {line}")
-    scored = scored_hands(opened.takes, hands, wrist_relative=False, found_only=True)
+def _read(runs: Mapping[str, Run], opened: OpenedTakes, say: Say) -> dict[str, ReadHands | TrackerError]:
+    """The hands of the systems that can run, by their names, or why one could not."""
+    tallies = {name: Tally() for name in runs}
+    pairs = [(run, tallies[name]) for name, run in runs.items()]
+    results = run_side_by_side(pairs, opened.takes, say, among=opened.wanted)
+    for name, tally in tallies.items():
+        for line in tally.lines():
+            say(f"{name}: {line}")
+    return dict(zip(runs, results, strict=True))
+
+
+def _row(
+    preset: Preset, run: Run | str, read: ReadHands | TrackerError | None, opened: OpenedTakes
+) -> TableRow:
+    if read is None:
+        return TableRow(preset, missing=f"weights missing: {str(run).partition(': ')[0]}")
+    try:
+        if isinstance(read, TrackerError):
+            raise read
+        scored = scored_hands(opened.takes, read.hands, wrist_relative=False, found_only=True)
+    except TrackerError as error:
+        return TableRow(preset, missing=f"cannot run: {error}")
     return TableRow(preset, scored=scored, hands_missing=opened.missing(scored)[1])
