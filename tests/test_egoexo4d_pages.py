@@ -1,6 +1,5 @@
-"""Why hands are hard, on constructed cases; the page of best and worst hands; smoothing through takes."""
+"""Why hands are hard, on constructed cases; the page of best and worst hands."""
 
-import copy
 import json
 import re
 from dataclasses import replace
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from egoexo4d_release import CAMERA, FIRST, MadeRelease, landscape, upright_joints
+from egoexo4d_release import FIRST, MadeRelease, landscape, upright_joints
 from PIL import Image
 from test_egoexo4d_run import KnowingSystem, command, run_system, takes_of
 
@@ -25,20 +24,10 @@ from tracker.research.evaluation.egoexo4d_categories import (
     wrist_ambiguous,
 )
 from tracker.research.evaluation.egoexo4d_drawing import PREDICTED_COLOUR, TRUE_COLOUR, HandToDraw, draw_hand
-from tracker.research.evaluation.egoexo4d_lines import read_lines
 from tracker.research.evaluation.egoexo4d_metric import HandKey, ScoredHands, scored_hands
 from tracker.research.evaluation.egoexo4d_page import best_and_worst, write_page
-from tracker.research.evaluation.egoexo4d_temporal import (
-    AS_READ,
-    HINDSIGHT,
-    LIVE,
-    smoothed_in_hindsight,
-    smoothed_live,
-    stretches,
-    temporal_scores,
-)
-from tracker.research.ground_truth.egoexo4d import PreparedTake, open_takes
-from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, AnnotatedHand, Tally
+from tracker.research.ground_truth.egoexo4d import open_takes
+from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.rotations import rotation_from_vector
 
 SIZES = np.array([[512.0, 512.0]])
@@ -203,95 +192,15 @@ def test_skeletons_lie_where_hands_are_and_the_side_view_shows_depth(made_releas
     assert spans[1] == pytest.approx(2 * spans[0], rel=0.15)
 
 
-# Smoothing through takes
-
-
-def made_take(frames: list[int]) -> PreparedTake:
-    """A right hand that moves slowly and rests, without pictures."""
-    annotated = []
-    for frame in frames:
-        joints_m = landscape(upright_joints((FIRST.uid, 2, Side.RIGHT)))
-        joints_m = joints_m + np.array([0.05 * np.sin(min(frame, 90) / 30), 0.0, 0.0])
-        marks = CAMERA.project(joints_m)
-        box = np.array([*marks.min(axis=0), *marks.max(axis=0)])
-        hand = AnnotatedHand(box, marks, joints_m, np.ones(21, bool))
-        annotated.append(AnnotatedFrame("take", "take", frame, {Side.RIGHT: hand}))
-    return PreparedTake("take", "take", tuple(annotated), CAMERA, tuple(Path("none") for _ in frames))
-
-
-FRAMES = [*range(0, 90, 3), *range(90, 150, 4), *range(165, 240, 3)]
-"""At uneven steps; after 146 nothing for half a second and more."""
-
-
-def noisy_hands(take: PreparedTake, seed: int = 0) -> dict[HandKey, FloatArray]:
-    rng = np.random.default_rng(seed)
-    hands = {}
-    for frame in take.frames:
-        true_m = frame.hands[Side.RIGHT].joints_in_camera_m
-        ray = true_m[0] / np.linalg.norm(true_m[0])
-        off_m = 0.006 * rng.normal(size=(21, 3)) + 0.02 * rng.normal() * ray
-        hands[take.uid, frame.frame_number, Side.RIGHT] = true_m + off_m
-    return hands
-
-
-def test_smoothing_takes_noise_out_and_hindsight_more_of_it() -> None:
-    take = made_take(FRAMES)
-    hands = noisy_hands(take)
-    recorded = copy.deepcopy(hands)
-    scores = temporal_scores([take], hands)
-    assert list(scores) == [AS_READ, LIVE, HINDSIGHT]
-    for figure in ("mpjpe_mm", "camera_mpjpe_mm", "camera_acceleration_error_mm_s2", "jitter_range_mm"):
-        read, live, hindsight = (getattr(scores[name], figure) for name in scores)
-        assert hindsight < live < 0.97 * read, figure
-    for key, joints_m in recorded.items():
-        np.testing.assert_array_equal(hands[key], joints_m)
-
-
-def test_gaps_start_the_filters_anew_and_hands_without_rays_stay_as_they_were() -> None:
-    take = made_take(FRAMES)
-    hands = noisy_hands(take)
-    pieces = [[key[1] for key, _ in stretch] for _, stretch in stretches([take], hands)]
-    assert [(piece[0], piece[-1]) for piece in pieces] == [(0, 146), (165, 237)]
-    behind = ("take", 30, Side.RIGHT)
-    hands[behind] = hands[behind] - [0.0, 0.0, 1.0]
-    for smooth in (smoothed_live, smoothed_in_hindsight):
-        smoothed = smooth([take], hands)
-        assert smoothed.keys() == hands.keys()
-        np.testing.assert_array_equal(smoothed[behind], hands[behind])
-        assert all(np.isfinite(joints_m).all() for joints_m in smoothed.values())
-    first = ("take", 165, Side.RIGHT)
-    np.testing.assert_allclose(smoothed_live([take], hands)[first], hands[first], atol=1e-12)
-
-
-def test_live_smoothing_knows_nothing_of_later_frames() -> None:
-    take = made_take(FRAMES[:20])
-    hands = noisy_hands(take)
-    later = dict(hands)
-    last = ("take", FRAMES[19], Side.RIGHT)
-    later[last] = hands[last] + 0.1
-    for smooth, same in ((smoothed_live, True), (smoothed_in_hindsight, False)):
-        before, after = smooth([take], hands), smooth([take], later)
-        key = ("take", FRAMES[18], Side.RIGHT)
-        assert np.array_equal(before[key], after[key]) == same
-
-
-def test_the_command_reports_categories_the_gain_and_the_page_and_leaves_the_lines(
+def test_the_command_reports_categories_and_writes_the_page(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = tmp_path / "hands.jsonl"
     run_system(KnowingSystem(), takes_of(made_release), lines, Tally())
-    before, hands = lines.read_bytes(), read_lines(lines).hands
     arguments = ("evaluate", made_release.prepared, lines, "--page", tmp_path / "page")
-    assert command(*arguments, "--temporal", "--cases", 1) == 0
-    output = capsys.readouterr()
-    figures = json.loads(output.out.splitlines()[-1])
-    assert set(figures["temporal"]) == {AS_READ, LIVE, HINDSIGHT}
-    assert figures["temporal"][AS_READ] == figures["scores"]["all"]
+    assert command(*arguments, "--cases", 1) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["categories"]["occluded"]["hands"] == 1
-    assert any(line.startswith("in hindsight") for line in output.out.splitlines())
-    assert lines.read_bytes() == before and read_lines(lines).hands.keys() == hands.keys()
     assert len(list((tmp_path / "page" / "pictures").iterdir())) == 2
     assert command(*arguments) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert command("evaluate", made_release.prepared, lines, "--offset", "--temporal") == 2
-    assert command("evaluate", made_release.prepared, "--table1", "--temporal") == 2

@@ -63,6 +63,8 @@ class Submit:
     """Write places in the camera's frame; the leaderboard takes hands relative to their wrists."""
     fill_missing: bool = False
     """Put open hands where none was found: the challenge rejects a submission that lacks one."""
+    smooth: Literal["live", "hindsight"] | None = None
+    """Smooth each hand through its take as evaluate --temporal does: from earlier frames, or from all."""
     overwrite: bool = False
     """Replace a submission that is there."""
     running: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
@@ -76,9 +78,10 @@ class Submit:
             return submit(
                 self.prepared,
                 self.out,
-                self.running.run_of(self.out.with_suffix(".jsonl")),
+                self.running.run_of(self.out.with_suffix(".jsonl"), measured=self.smooth is not None),
                 boxes=self.boxes,
                 release=self.release,
+                smoothing=self.smooth,
                 wrist_relative=not self.camera_space,
                 fill=self.fill_missing,
                 say=say,
@@ -153,7 +156,7 @@ class Evaluate:
                 )
             if self.table1:
                 return score_table1(answers, self._table_run, extras, say=say)
-            run = self.running.run_of(self._lines(self.running.system.name))
+            run = self.running.run_of(self._lines(self.running.system.name), measured=self.temporal)
             return score_system(answers, run, extras, say=say)
 
     def _check(self) -> None:

@@ -159,9 +159,9 @@ class TrackingOptions:
         from tracker.pipeline import HandTracker
 
         config = self.config(home, webcam=webcam, hand=hand)
-        smoothing = replace(config.tracks.smoothing, publish_measured=publish_measured)
-        tracks = replace(config.tracks, smoothing=smoothing)
-        return HandTracker(replace(config, tracks=tracks, lead_s=lead_s))
+        if publish_measured:
+            config = config.unsmoothed()
+        return HandTracker(replace(config, lead_s=lead_s))
 
     def config(self, home: Path | None, *, webcam: bool, hand: "ChosenHand | None" = None) -> "TrackerConfig":
         """What the tracker is made from.

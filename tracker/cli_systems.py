@@ -114,13 +114,20 @@ class RunOptions:
     """Go on with the run that this file holds."""
     system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
 
-    def run_of(self, hands: Path) -> "Run":
-        """The run; its lines go to ``hands`` unless another file is given.
+    def run_of(self, hands: Path, *, measured: bool = False) -> "Run":
+        """The run.
+
+        Args:
+            hands: where its lines go unless another file is given.
+            measured: the tracker leaves smoothing to who asks; systems on given boxes never smooth.
 
         Raises:
             UsageError: see `SystemOptions.config`.
         """
-        return self._run(self.system.name, self.system.config(self.system.hand_used()), self.hands or hands)
+        config = self.system.config(self.system.hand_used())
+        if measured and self.mode == "tracker":
+            config = config.unsmoothed()
+        return self._run(self.system.name, config, self.hands or hands)
 
     def preset_run(self, preset: "Preset", hands: Path) -> "Run":
         """The run of a preset, with the files that the options name; see `run_of`."""

@@ -35,6 +35,11 @@ class TrackerConfig:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     tracks: TracksConfig = field(default_factory=TracksConfig)
 
+    def unsmoothed(self) -> "TrackerConfig":
+        """The same, but hands are given as they were placed, for others to smooth."""
+        smoothing = replace(self.tracks.smoothing, publish_measured=True)
+        return replace(self, tracks=replace(self.tracks, smoothing=smoothing))
+
 
 class HandTracker:
     """Tracks hands through the frames of one source, given in order.

@@ -27,6 +27,7 @@ from tracker.research.evaluation.egoexo4d_systems import (
     TrackerSystem,
     open_hand_in_box,
 )
+from tracker.research.evaluation.egoexo4d_temporal import WAYS, Smoothing, smoothed
 from tracker.research.evaluation.egoexo4d_weights import identities
 from tracker.research.ground_truth.egoexo4d import (
     TURN,
@@ -126,16 +127,23 @@ def submit(
     *,
     boxes: Path | None,
     release: Path | None,
+    smoothing: Smoothing | None,
     wrist_relative: bool,
     fill: bool,
     say: Say,
 ) -> int:
-    """Run a system over the test boxes and write its submission; returns 1 where hands are missing."""
+    """Run a system over the test boxes and write its submission; returns 1 where hands are missing.
+
+    Hands that stand in for missing ones take no part in smoothing.
+    """
     tally = Tally()
     path = boxes or annotation_path(prepared, "test")
     frames = read_annotations(path)
     takes = takes_of(frames, prepared, "test", release=release, tally=tally)
     hands = run_hands(run, takes, tally, say, among=frames)
+    if smoothing is not None:
+        hands = smoothed(takes, hands, smoothing)
+        say(f"{len(hands)} hands are smoothed {WAYS[smoothing]} through takes; {run.hands} has them as read")
     missing = [key for key in required_hands(frames) if key not in hands]
     if missing and fill:
         hands = {**hands, **_filled(takes, missing)}

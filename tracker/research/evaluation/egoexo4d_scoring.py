@@ -11,6 +11,7 @@ from tracker.joints import FloatArray
 from tracker.research.evaluation.egoexo4d_categories import CategoryScores, scores_by_category
 from tracker.research.evaluation.egoexo4d_categories import to_text as categories_to_text
 from tracker.research.evaluation.egoexo4d_command import Run, Say, run_hands
+from tracker.research.evaluation.egoexo4d_gain import temporal_report
 from tracker.research.evaluation.egoexo4d_lines import read_lines
 from tracker.research.evaluation.egoexo4d_metric import (
     ChallengeScores,
@@ -22,7 +23,6 @@ from tracker.research.evaluation.egoexo4d_metric import (
 from tracker.research.evaluation.egoexo4d_page import page_of, write_page
 from tracker.research.evaluation.egoexo4d_submission import read_submission, refuse_wrist_relative
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
-from tracker.research.evaluation.egoexo4d_temporal import temporal_scores
 from tracker.research.ground_truth.egoexo4d import PreparedTake, takes_of, with_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
@@ -171,9 +171,9 @@ def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say
     }
     summary["categories"] = _to_json(by_category)
     if extras.temporal:
-        smoothed = temporal_scores(takes, of.hands)
-        print(to_text(smoothed), end="\n\n")
-        summary["temporal"] = _to_json(smoothed)
+        report = temporal_report(takes, of.hands)
+        print(report.text(), end="\n\n")
+        summary["temporal"] = report.to_json()
     extras.write_page({of.name: of.scored}, takes, say)
     print(json.dumps(summary))
 

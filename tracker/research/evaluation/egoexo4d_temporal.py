@@ -7,6 +7,7 @@ hands given in are never changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -14,12 +15,7 @@ from tracker.cameras import Camera
 from tracker.errors import PlacementError, UsageError
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.placement.closed_form import across_rays, placed, ray_information, rays_in_view
-from tracker.research.evaluation.egoexo4d_metric import (
-    ChallengeScores,
-    HandKey,
-    challenge_scores,
-    scored_hands,
-)
+from tracker.research.evaluation.egoexo4d_metric import HandKey, ScoredHands, scored_hands
 from tracker.research.ground_truth.egoexo4d import PreparedTake
 from tracker.research.ground_truth.egoexo4d_values import FRAME_RATE_HZ
 from tracker.structs import HandEstimate, HandPose, TrackedFrame, TrackedHand
@@ -30,6 +26,10 @@ Hands = Mapping[HandKey, FloatArray]
 Stretch = Sequence[tuple[HandKey, HandPose]]
 """One hand's poses in the order of time, without long gaps."""
 AS_READ, LIVE, HINDSIGHT = "as read", "live", "in hindsight"
+Smoothing = Literal["live", "hindsight"]
+"""From earlier frames alone, or from both sides."""
+WAYS: Mapping[Smoothing, str] = {"live": LIVE, "hindsight": HINDSIGHT}
+"""What each is called in tables."""
 
 
 def stretches(takes: Sequence[PreparedTake], hands: Hands) -> Iterator[tuple[Camera, Stretch]]:
@@ -108,16 +108,20 @@ def _frame(index: int, key: HandKey, pose: HandPose) -> TrackedFrame:
     return TrackedFrame(index, time_s(key), time_s(key), (hand,))
 
 
-def temporal_scores(takes: Sequence[PreparedTake], hands: Hands) -> dict[str, ChallengeScores]:
-    """The challenge's figures of the hands as read, smoothed live, and smoothed in hindsight.
+def smoothed(takes: Sequence[PreparedTake], hands: Hands, smoothing: Smoothing) -> dict[HandKey, FloatArray]:
+    """The hands smoothed in one of the two ways."""
+    return (smoothed_live if smoothing == "live" else smoothed_in_hindsight)(takes, hands)
+
+
+def temporal_hands(takes: Sequence[PreparedTake], hands: Hands) -> dict[str, ScoredHands]:
+    """The hands that have answers beside them: as read, smoothed live, and smoothed in hindsight.
 
     Raises:
         UsageError: no hand that was found has answers.
     """
     if not hands:
         raise UsageError("no hand was found, so there is nothing to smooth")
-    ways = {AS_READ: hands, LIVE: smoothed_live(takes, hands), HINDSIGHT: smoothed_in_hindsight(takes, hands)}
+    ways = {AS_READ: hands, **{name: smoothed(takes, hands, way) for way, name in WAYS.items()}}
     return {
-        name: challenge_scores(scored_hands(takes, some, wrist_relative=False, found_only=True))
-        for name, some in ways.items()
+        name: scored_hands(takes, some, wrist_relative=False, found_only=True) for name, some in ways.items()
     }

@@ -61,6 +61,8 @@ class SimulationConfig:
     size_sd: float = 0.06
     """Relative spread of hand sizes, drawn once for each track."""
     range_m: tuple[float, float] = (0.2, 0.9)
+    rest_s: float = 0.0
+    """How long made-up hands stand still altogether, again and again; 0 for never."""
     noise: NoiseConfig = field(default_factory=NoiseConfig)
 
 
@@ -77,7 +79,7 @@ def simulate(config: SimulationConfig, seed: int) -> tuple[SimulatedTrack, ...]:
 
 def _simulate_one(config: SimulationConfig, seed: int, index: int) -> SimulatedTrack:
     camera = CAMERAS[config.camera]
-    paths = synthetic_paths(seed) if config.truth is None else egodex_paths(config.truth)
+    paths = synthetic_paths(seed, config.rest_s) if config.truth is None else egodex_paths(config.truth)
     for_path, _ = _generators(seed, index)
     size = float(np.exp(config.size_sd * for_path.normal()))
     path = place_path(for_path, paths, camera, config.frames, config.range_m, size)

@@ -23,10 +23,15 @@ from tracker.skinned_hand import FROM_SKELETON, chain_rotations, load_open_hand
 SMOOTHING_FRAMES = 7
 SYNTHETIC_PATHS = 16
 SYNTHETIC_FRAMES = 240
+SYNTHETIC_RATE_HZ = 30.0
 REACH_M = 0.12
 """Standard deviation of where a made-up reach ends, per axis, about the path's middle."""
 HOLD_SHARE = 0.4
-"""Of the time between two reaches that a made-up hand rests."""
+"""Of the time between two reaches that a made-up hand holds what is moving: place, turn or fingers."""
+BUSY_S = 1.5
+"""Between two rests, where a made-up hand rests altogether."""
+EASING_S = 0.3
+"""In which it comes to rest, or begins to move again."""
 MAX_OUTSIDE = 0.5
 """How far a finger may stick out of the picture, in widths of it: networks extrapolate a little."""
 
@@ -70,20 +75,35 @@ def smoothed(values: FloatArray) -> FloatArray:
 
 
 @lru_cache(maxsize=4)
-def synthetic_paths(seed: int) -> tuple[HandPath, ...]:
-    """Made-up reaches and holds of the open hand, the fingers moving, right and left in turn."""
+def synthetic_paths(seed: int, rest_s: float = 0.0) -> tuple[HandPath, ...]:
+    """Made-up reaches and holds of the open hand, the fingers moving, right and left in turn.
+
+    With ``rest_s`` the whole hand stands still for so long after each `BUSY_S`.
+    """
     generators = np.random.default_rng((seed, 1)).spawn(SYNTHETIC_PATHS)
+    now_s = _clock_with_rests(rest_s)
     return tuple(
-        _synthetic_path(rng, (Side.RIGHT, Side.LEFT)[index % 2]) for index, rng in enumerate(generators)
+        _synthetic_path(rng, (Side.RIGHT, Side.LEFT)[index % 2], now_s)
+        for index, rng in enumerate(generators)
     )
 
 
-def _synthetic_path(rng: np.random.Generator, side: Side) -> HandPath:
+def _clock_with_rests(rest_s: float) -> FloatArray:
+    """Times (T,) at which a hand is where it would be without rests: they slow down, stand, and go on."""
+    now_s = np.arange(SYNTHETIC_FRAMES) / SYNTHETIC_RATE_HZ
+    if rest_s == 0:
+        return now_s
+    into_s = now_s % (BUSY_S + 2 * EASING_S + rest_s) - BUSY_S
+    eased = np.clip(np.minimum(into_s, 2 * EASING_S + rest_s - into_s) / EASING_S, 0.0, 1.0)
+    speed = 0.5 + 0.5 * np.cos(np.pi * eased)
+    return np.asarray(np.cumsum(speed) / SYNTHETIC_RATE_HZ)
+
+
+def _synthetic_path(rng: np.random.Generator, side: Side, now_s: FloatArray) -> HandPath:
     hand = load_open_hand(side)
-    rate_hz = 30.0
-    place_m = _reaches(rng, 3, rate_hz) * REACH_M + [0.0, 0.0, 0.5]
-    turn_rad = _reaches(rng, 3, rate_hz) * np.radians(25)
-    curl_rad = np.radians(35) * np.clip(1.0 + _reaches(rng, 5, rate_hz), 0.0, 2.5)
+    place_m = _reaches(rng, 3, now_s) * REACH_M + [0.0, 0.0, 0.5]
+    turn_rad = _reaches(rng, 3, now_s) * np.radians(25)
+    curl_rad = np.radians(35) * np.clip(1.0 + _reaches(rng, 5, now_s), 0.0, 2.5)
     finger_of_joint = (np.arange(25) - 5) // 5 + 1  # 1-4 thumb, then metacarpal, three joints and tip each
     finger_of_joint[:5] = 0
     angles = curl_rad[:, finger_of_joint]
@@ -93,15 +113,14 @@ def _synthetic_path(rng: np.random.Generator, side: Side) -> HandPath:
     # Fingers ahead and the back of the hand up, as a wearer sees their own hand.
     rotations[:, 0] = rotation_from_vector(turn_rad) @ np.diag([1.0, -1.0, -1.0])
     _, joints_m = chain_rotations(rotations, hand.joints_m, hand.parents, place_m)
-    return HandPath(side, joints_m[:, FROM_SKELETON], rate_hz)
+    return HandPath(side, joints_m[:, FROM_SKELETON], SYNTHETIC_RATE_HZ)
 
 
-def _reaches(rng: np.random.Generator, count: int, rate_hz: float) -> FloatArray:
-    """Numbers (T, count) that go between normally distributed ones with least jerk, and rest at each."""
-    duration_s = SYNTHETIC_FRAMES / rate_hz
+def _reaches(rng: np.random.Generator, count: int, now_s: FloatArray) -> FloatArray:
+    """Numbers (T, count) at times (T,) that go between normal ones with least jerk, and hold each a while."""
+    duration_s = SYNTHETIC_FRAMES / SYNTHETIC_RATE_HZ
     times_s = np.concatenate([[0.0], np.cumsum(rng.uniform(0.5, 1.5, int(2 * duration_s) + 1))])
     targets = rng.normal(size=(len(times_s), count))
-    now_s = np.arange(SYNTHETIC_FRAMES) / rate_hz
     leg = np.searchsorted(times_s, now_s, side="right") - 1
     share = (now_s - times_s[leg]) / np.diff(times_s)[leg]
     share = np.clip(share / (1.0 - HOLD_SHARE), 0.0, 1.0)[:, None]

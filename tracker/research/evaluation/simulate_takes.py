@@ -18,9 +18,8 @@ import tyro
 from tracker.cameras import Pinhole
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, FloatArray
+from tracker.research.evaluation.egoexo4d_gain import temporal_report
 from tracker.research.evaluation.egoexo4d_metric import HandKey
-from tracker.research.evaluation.egoexo4d_table import to_text
-from tracker.research.evaluation.egoexo4d_temporal import temporal_scores
 from tracker.research.evaluation.simulate import SimulationConfig, simulate
 from tracker.research.evaluation.simulate_placements import PLACEMENTS
 from tracker.research.evaluation.simulate_solvers import SimulatedTrack, Solver
@@ -70,7 +69,7 @@ class TakesCommand:
     """Smooth simulated takes."""
 
     simulation: Annotated[SimulationConfig, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: SimulationConfig(tracks=40, frames=120)
+        default_factory=lambda: SimulationConfig(tracks=40, frames=120, rest_s=1.5)
     )
     seed: int = 0
     placement: Literal["weak", "align", "ray"] = "ray"
@@ -80,10 +79,9 @@ def main() -> None:
     """Run the command of this module."""
     command = tyro.cli(TakesCommand)
     tracks = simulate(command.simulation, command.seed)
-    scores = temporal_scores(*as_takes(tracks, PLACEMENTS[command.placement]))
-    print(to_text(scores), end="\n\n")
-    rows = {name: figures.to_json() for name, figures in scores.items()}
-    print(json.dumps({"config": asdict(command), "rows": rows}, default=str))
+    report = temporal_report(*as_takes(tracks, PLACEMENTS[command.placement]))
+    print(report.text(), end="\n\n")
+    print(json.dumps({"config": asdict(command), **report.to_json()}, default=str))
 
 
 if __name__ == "__main__":
