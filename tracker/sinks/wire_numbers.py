@@ -32,10 +32,17 @@ def nested(values: npt.NDArray[np.floating[Any]], decimals: int) -> Any:
 
 
 def quaternion(rotation: FloatArray) -> Row | None:
-    """(w, x, y, z) of a rotation (3, 3), None where it is not finite."""
+    """(w, x, y, z) of a rotation (3, 3), None where it is not finite.
+
+    It comes back from ``rotation`` as it is: rounding leaves it longer or shorter than one, so it is rounded
+    again at length one; and of the two that name a half turn it is always the same one.
+    """
     if not np.isfinite(rotation).all():
         return None
-    wxyz: Row = nested(quaternion_from_rotation(rotation), ROTATION_DECIMALS)
+    rounded = quaternion_from_rotation(rotation).round(ROTATION_DECIMALS)
+    if rounded.tolist() < [0.0] * 4:
+        rounded = -rounded
+    wxyz: Row = nested(rounded / np.linalg.norm(rounded), ROTATION_DECIMALS)
     return wxyz
 
 
