@@ -1,6 +1,7 @@
 """Who may come in, as rules; and what is answered to a plain request."""
 
 import http.client
+import socket
 from dataclasses import fields
 
 import pytest
@@ -315,6 +316,10 @@ def test_heads_are_answered_like_pages_without_their_body(path: str) -> None:
             assert read_to_end(peer).endswith(b"\r\n\r\n") and body
 
 
+def with_body(method: bytes) -> bytes:
+    return method + b" / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
+
+
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"OPTIONS"])
 def test_other_methods_get_no_page(method: bytes) -> None:
     with Server() as server:
@@ -322,6 +327,22 @@ def test_other_methods_get_no_page(method: bytes) -> None:
             answer = read_to_end(peer)
             assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 101"))
             assert not knows_methods() or answer.startswith(b"HTTP/1.1 405 ")
-        with server.raw(method + b" / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello") as peer:
-            assert b"200" not in read_to_end(peer)
+        with server.raw(with_body(method)) as peer:
+            answer = read_to_end(peer)
+            assert answer.startswith(b"HTTP/1.1 405 ") and answer.endswith(b"\r\n\r\nask by GET\n")
         assert server.get("/")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "request_", [with_body(b"GET"), b"GET / HTTP/3\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n"]
+)
+def test_what_is_no_request_is_told_so(request_: bytes) -> None:
+    with Server() as server, server.raw(request_) as peer:
+        answer = read_to_end(peer)
+        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 405 ")) and answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_peer_that_goes_before_its_request_is_whole_gets_no_answer() -> None:
+    with Server() as server, server.raw(b"POST / HTTP/1.1\r\n") as peer:
+        peer.shutdown(socket.SHUT_WR)
+        assert read_to_end(peer) == b""

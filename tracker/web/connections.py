@@ -3,15 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import InvalidMessage
 
 from tracker.web.listener import LimitedListener
+from tracker.web.pages import ask_by_get, text
 
 HEADERS_S = 5.0
 """How long a peer may take to send a request."""
 MAX_MESSAGE_BYTES = 1 << 16
+
+_NO_REQUEST = text(HTTPStatus.BAD_REQUEST, "this is no HTTP request without a body")
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +26,9 @@ class WebConnection(ServerConnection):
 
     granted = False
     """Whether the request's headers showed the token, or there is none."""
+    _method: bytes | None = None
+    _told = False
+    """Whether the peer heard that its request cannot be read."""
     on_room: Callable[[], None] | None = None
     """Called soon after all that was written has left."""
     open_connections: ClassVar["set[WebConnection]"]
@@ -33,6 +41,22 @@ class WebConnection(ServerConnection):
         super().connection_made(transport)
         self.open_connections.add(self)
         self.loop.call_later(HEADERS_S, self._expect_request)
+
+    def data_received(self, data: bytes) -> None:
+        """Something came; the first of it says the request's method."""
+        if self._method is None:
+            self._method = bytes(data[:8]).partition(b" ")[0]
+        super().data_received(data)
+
+    def send_data(self) -> None:
+        """Write what the library has for the peer; it has nothing for a request it cannot read."""
+        failure = self.protocol.handshake_exc
+        unread = self.request is None and isinstance(failure, InvalidMessage) and not self.protocol.reader.eof
+        if unread and not self._told:
+            self._told = True
+            answer = ask_by_get() if self._method not in (b"GET", b"HEAD") else _NO_REQUEST
+            self.transport.write(answer.serialize())
+        super().send_data()
 
     def process_event(self, event: Any) -> None:
         """A request, and then frames."""

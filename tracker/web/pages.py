@@ -66,6 +66,11 @@ def text(status: HTTPStatus, line: str, *, headers: dict[str, str] | None = None
     return response(status, "text/plain; charset=utf-8", f"{line}\n".encode(), headers=headers)
 
 
+def ask_by_get() -> Response:
+    """To other methods."""
+    return text(HTTPStatus.METHOD_NOT_ALLOWED, "ask by GET", headers={"Allow": "GET, HEAD"})
+
+
 def response(
     status: HTTPStatus, content_type: str, content: bytes, *, headers: dict[str, str] | None = None
 ) -> Response:

@@ -11,7 +11,7 @@ from websockets.typing import Subprotocol
 
 from tracker.web.access import Access, Credentials
 from tracker.web.metrics import CONTENT_TYPE
-from tracker.web.pages import Pages, response, text
+from tracker.web.pages import Pages, ask_by_get, response, text
 
 JSON, MESSAGE_PACK = Subprotocol("hand-track.v1.json"), Subprotocol("hand-track.v1.msgpack")
 SUBPROTOCOLS = (JSON, MESSAGE_PACK)
@@ -45,9 +45,7 @@ class Routes:
         if method == "HEAD":
             return replace(self._page(path, credentials), body=b""), credentials
         if method != "GET":
-            return text(
-                HTTPStatus.METHOD_NOT_ALLOWED, "ask by GET", headers={"Allow": "GET, HEAD"}
-            ), credentials
+            return ask_by_get(), credentials
         if any("websocket" in value.lower() for value in headers.get_all("Upgrade")):
             return self._upgrade(path, credentials, headers), credentials
         return self._page(path, credentials), credentials
