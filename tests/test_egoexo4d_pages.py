@@ -198,8 +198,8 @@ def test_the_command_reports_categories_and_writes_the_page(
     lines = tmp_path / "hands.jsonl"
     run_system(KnowingSystem(), takes_of(made_release), lines, Tally())
     arguments = ("evaluate", made_release.prepared, lines, "--page", tmp_path / "page")
-    assert command(*arguments, "--cases", 1) == 0
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert command(*arguments, "--cases", 1, "--json", tmp_path / "all.json") == 0
+    figures = json.loads((tmp_path / "all.json").read_text())
     assert figures["categories"]["occluded"]["hands"] == 1
     assert len(list((tmp_path / "page" / "pictures").iterdir())) == 2
     assert command(*arguments) == 2

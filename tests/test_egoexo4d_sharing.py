@@ -133,19 +133,23 @@ def lines_of(name: str, folder: str = "table") -> list[dict[str, Any]]:
 
 
 def table(made: MadeRelease, *more: str, folder: str = "table") -> int:
-    return command("evaluate", made.prepared, "--table1", *TABLE, "--hands", folder, *more)
+    files = ("--hands", folder, *FIGURES)
+    return command("evaluate", made.prepared, "--table1", *TABLE, *files, *more)
 
 
-def figures(output: str) -> dict[str, Any]:
-    systems: dict[str, Any] = json.loads(output.splitlines()[-1])["systems"]
+FIGURES = ("--json", "figures.json", "--overwrite")
+
+
+def figures() -> dict[str, Any]:
+    systems: dict[str, Any] = json.loads(Path("figures.json").read_text())["systems"]
     return {name: system["scores"] for name, system in systems.items()}
 
 
 def test_the_table_reads_everything_once_and_says_what_each_system_says_alone(
-    made_release: MadeRelease, fakes: Fakes, capsys: pytest.CaptureFixture[str]
+    made_release: MadeRelease, fakes: Fakes
 ) -> None:
     assert table(made_release) == 0
-    of_table = figures(capsys.readouterr().out)
+    of_table = figures()
     assert fakes.loaded == {"base": 1, "potter": 1, "fine": 1}
     # The base network reads affine and virtual crops.
     once = {"picture": 9, "box": HANDS, "potter": 9, "base": 2 * 9, "fine": 9}
@@ -154,40 +158,38 @@ def test_the_table_reads_everything_once_and_says_what_each_system_says_alone(
         path = f"alone/egoexo4d_val_{preset.name}_challenge.jsonl"
         weights = TABLE if preset.needs_finetuned else OPTIONS
         alone = ("evaluate", made_release.prepared, "--system", preset.name, *weights, "--hands", path)
-        assert command(*alone) == 0
-        scores = json.loads(capsys.readouterr().out.splitlines()[-1])["scores"]["all"]
+        assert command(*alone, *FIGURES) == 0
+        scores = json.loads(Path("figures.json").read_text())["scores"]["all"]
         assert scores == of_table[preset.name]  # to the last digit
         assert lines_of(preset.name, "alone") == lines_of(preset.name)
     assert fakes.read["picture"] == 9 * 9 and fakes.read["base"] == (2 + 5) * 9  # as it was: seven times
 
 
 def test_a_system_goes_on_with_its_lines_of_the_table_and_reads_nothing(
-    made_release: MadeRelease, fakes: Fakes, capsys: pytest.CaptureFixture[str]
+    made_release: MadeRelease, fakes: Fakes
 ) -> None:
     assert table(made_release) == 0
-    of_table = figures(capsys.readouterr().out)
+    of_table = figures()
     fakes.read.clear()
     fakes.loaded.clear()
     lines = "table/egoexo4d_val_ensemble_challenge.jsonl"
     alone = ("evaluate", made_release.prepared, "--system", "ensemble", *OPTIONS, "--hands", lines)
-    assert command(*alone, "--resume") == 0
+    assert command(*alone, *FIGURES, "--resume") == 0
     assert not fakes.read and not fakes.loaded
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["scores"]["all"] == of_table["ensemble"]
+    assert json.loads(Path("figures.json").read_text())["scores"]["all"] == of_table["ensemble"]
 
 
-def test_systems_that_are_ahead_wait_for_the_others(
-    made_release: MadeRelease, fakes: Fakes, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_systems_that_are_ahead_wait_for_the_others(made_release: MadeRelease, fakes: Fakes) -> None:
     assert table(made_release) == 0
     whole = {name: lines_of(name) for name in PRESETS}
-    of_table = figures(capsys.readouterr().out)
+    of_table = figures()
     for name in PRESETS:
         path = Path(f"table/egoexo4d_val_{name}_challenge.jsonl")
         kept = {"hamer-align": 10, "potter": 7}.get(name, 4)  # with the header
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:kept]))
     fakes.read.clear()
     assert table(made_release, "--resume") == 0
-    assert figures(capsys.readouterr().out) == of_table
+    assert figures() == of_table
     assert {name: lines_of(name) for name in PRESETS} == whole
     # Three frames were done by all; of the six left the ensembles ask POTTER, hamer and others the base.
     assert fakes.read["picture"] == fakes.read["potter"] == fakes.read["fine"] == 6
@@ -198,7 +200,8 @@ def test_ctrl_c_is_one_line_and_the_table_goes_on(
     made_release: MadeRelease, fakes: Fakes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert table(made_release, folder="whole") == 0
-    of_table = figures(capsys.readouterr().out)
+    of_table = figures()
+    capsys.readouterr()
     fakes.fails_after["fine"] = (9 + 4, KeyboardInterrupt())  # in the midst of the fifth frame's systems
     assert table(made_release) != 0
     assert capsys.readouterr().err.splitlines() == [
@@ -207,7 +210,7 @@ def test_ctrl_c_is_one_line_and_the_table_goes_on(
     assert len(lines_of("hamer")) == 1 + 5 and len(lines_of("hamer-ft")) == 1 + 4
     fakes.fails_after.clear()
     assert table(made_release, "--resume") == 0
-    assert figures(capsys.readouterr().out) == of_table
+    assert figures() == of_table
     for name in PRESETS:
         assert lines_of(name)[1:] == lines_of(name, "whole")[1:]
 
@@ -222,12 +225,12 @@ def test_weights_that_cannot_be_used_fail_their_systems_only(
     failed = {name: system["missing"] for name, system in systems.items() if system["missing"]}
     assert failed == dict.fromkeys(("potter", "ensemble", "ensemble-ft"), "cannot run: potter is damaged")
     assert fakes.loaded["potter"] == 1
-    assert all(scores["hands"] == HANDS for name, scores in figures(output).items() if name not in failed)
+    assert all(scores["hands"] == HANDS for name, scores in figures().items() if name not in failed)
     # Nothing of theirs is there, so mended weights can take their place.
     fakes.unusable.clear()
     Path("potter").write_text("mended")
     assert table(made_release, "--resume") == 0
-    assert all(scores["hands"] == HANDS for scores in figures(capsys.readouterr().out).values())
+    assert all(scores["hands"] == HANDS for scores in figures().values())
     assert fakes.read["base"] == (2 + 1) * 9  # again for the ensembles only
 
 
@@ -244,7 +247,7 @@ def test_a_network_that_fails_on_the_way_fails_its_systems_only(
     fakes.read.clear()
     assert table(made_release, "--resume") == 0
     assert fakes.read["fine"] == fakes.read["picture"] == 5
-    assert all(scores["hands"] == HANDS for scores in figures(capsys.readouterr().out).values())
+    assert all(scores["hands"] == HANDS for scores in figures().values())
 
 
 def test_trackers_share_pictures_and_weights_and_nothing_else(

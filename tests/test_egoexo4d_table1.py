@@ -83,17 +83,55 @@ def test_every_system_is_a_choice_of_the_command_and_others_are_refused() -> Non
         ("--backend hamer --finetuned x", "--finetuned is for --system"),
         ("--table1 --system hamer", "no --system beside it"),
         ("--annotations auto --annotation-file x", "give no --annotation-file beside it"),
-        ("p.json --table1", "scored as it is"),
+        ("p.json --table1", "measured as it is"),
+        ("p.json --hands h.jsonl", "measured as it is"),
+        ("p.json --mode tracker", "measured as it is"),
+        ("--page a/page", "a is a file, so a/page can be no folder"),
+        ("--page .", "index.html exists; give --overwrite"),
+        ("--json .", ". is a folder; name a file"),
+        ("--json a", "a exists; choose another name or pass --overwrite"),
+        ("--json a/b", "a is a file, so a can be no folder"),
+        ("--hands .", ". is a folder; name a file"),
+        ("--hands a/b", "a is a file, so a can be no folder"),
+        ("--table1 --hands a", "a is a file; with --table1 --hands is a folder"),
         ("--table1 --split test", "has boxes but no answers"),
         ("--system landmarks --split test", "has boxes but no answers"),
     ],
 )
-def test_contradictions_are_one_clear_line(
-    made_release: MadeRelease, capsys: pytest.CaptureFixture[str], options: str, message: str
+def test_what_cannot_be_done_is_one_clear_line_before_anything_is_loaded(
+    made_release: MadeRelease,
+    capsys: pytest.CaptureFixture[str],
+    options: str,
+    message: str,
+    loaded: list[object],
 ) -> None:
+    Path("index.html").touch()
     assert command("evaluate", made_release.prepared, *options.split()) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and message in lines[0]
+    assert len(lines) == 1 and message in lines[0] and not loaded
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("s.txt", "s.txt: a submission ends in .json"),
+        ("a/s.json", "a is a file, so a can be no folder"),
+        ("s.json --hands s.json", "--hands s.json is the submission too"),
+        ("s.json --hands .", ". is a folder; name a file"),
+        ("s.json --boxes nothere", "cannot read nothere"),
+        ("s.json --system hamer --placement ray", "--placement ray contradicts it"),
+    ],
+)
+def test_what_cannot_be_submitted_is_one_clear_line_before_anything_is_loaded(
+    made_release: MadeRelease,
+    capsys: pytest.CaptureFixture[str],
+    options: str,
+    message: str,
+    loaded: list[object],
+) -> None:
+    assert command("submit", made_release.prepared, *options.split()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and message in lines[0] and not loaded
 
 
 # Table 1
@@ -182,8 +220,9 @@ def test_all_systems_run_beside_the_papers_figures(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
 ) -> None:
     arguments = ("evaluate", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path)
-    assert command(*arguments) == 0
-    text, systems, _ = table_of(capsys)
+    assert command(*arguments, "--json", tmp_path / "all.json") == 0
+    text, shown, _ = table_of(capsys)
+    systems = json.loads((tmp_path / "all.json").read_text())["systems"]
     assert list(systems) == list(PRESETS) == [line.split()[0] for line in text[2:]]
     assert all(system["missing"] is None and system["scores"]["hands"] == 15 for system in systems.values())
     hamer, ensemble = systems["hamer"]["scores"], systems["ensemble"]["scores"]
@@ -210,7 +249,7 @@ def test_all_systems_run_beside_the_papers_figures(
     assert "there already; go on with --resume" in capsys.readouterr().err
     loaded.clear()
     assert command(*arguments, "--resume") == 0
-    assert table_of(capsys)[1] == systems
+    assert table_of(capsys)[1] == shown
     # What has nothing left to read is not loaded.
     assert [(name, len(system.asked)) for name, system in loaded] == [("hamer align", 6), ("hamer ray", 9)]
 
@@ -249,8 +288,9 @@ def test_a_system_that_cannot_run_does_not_keep_the_others_from_it(
 
     monkeypatch.setattr(egoexo4d_command, "load_system", load)
     page = ("--page", tmp_path / "page", "--cases", 1)
-    assert command("evaluate", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path, *page) == 1
-    _, systems, _ = table_of(capsys)
+    files = ("--hands", tmp_path, "--json", tmp_path / "all.json")
+    assert command("evaluate", made_release.prepared, "--table1", *WEIGHTS, *files, *page) == 1
+    systems = json.loads((tmp_path / "all.json").read_text())["systems"]
     text = (tmp_path / "page" / "index.html").read_text()
     assert "<h2>hamer-ft</h2>" in text and "<h2>potter</h2>" not in text and text.count("<img") == 14
     assert systems["hamer"]["categories"]["occluded"]["hands"] == 1

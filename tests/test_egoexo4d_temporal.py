@@ -315,10 +315,11 @@ def test_what_evaluate_reports_as_gained_is_what_submit_writes(
 
     takes = open_takes(made_release.prepared, made_release.annotations, "val")
     read = dict(read_lines(lines).hands)
-    assert command("evaluate", made_release.prepared, "--temporal", "--hands", tmp_path / "e.jsonl") == 0
+    files = ("--hands", tmp_path / "e.jsonl", "--json", tmp_path / "e.json")
+    assert command("evaluate", made_release.prepared, "--temporal", *files) == 0
     for key, joints_m in read_lines(tmp_path / "e.jsonl").hands.items():
         np.testing.assert_array_equal(read[key], joints_m)  # lines hold what was read
-    reported = json.loads(capsys.readouterr().out.splitlines()[-1])["temporal"]["scores"]
+    reported = json.loads((tmp_path / "e.json").read_text())["temporal"]["scores"]
     report = temporal_report(takes, read)
     assert reported[way] == report.scores[way].to_json()
     assert reported[AS_READ]["mpjpe_mm"] > reported[way]["mpjpe_mm"]

@@ -43,17 +43,24 @@ def data(tmp_path: Path) -> Path:
 def test_the_last_line_is_json_and_the_table_stands_before_it(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(data) == 0
+    path = data.parent / "new" / "figures.json"
+    assert run(data, "--json", path) == 0
     output = capsys.readouterr()
     *table, last = output.out.strip().splitlines()
+    assert "clips" not in last  # one line, however many there are
     figures = json.loads(last)
-    assert figures["EgoDex"]["clips"]["egodex_some_0"]["frames"] == 6
+    whole = json.loads(path.read_text())
+    assert whole["EgoDex"]["clips"]["egodex_some_0"]["frames"] == 6
+    assert figures == {name: {"all": pytest.approx(of["all"], abs=5.1e-5)} for name, of in whole.items()}
     assert figures["EgoDex"]["all"]["frames"] == 6
     assert figures["InterHand2.6M"]["all"]["recall"] == 0
     assert figures["InterHand2.6M"]["all"]["precision"] is None
     titles = [line for line in table if line.startswith(("EgoDex", "InterHand2.6M"))]
     assert "MediaPipe Tasks" in titles[0] and "MediaPipe" not in titles[1]
     assert "8 frames" in output.err
+    assert run(data, "--json", path) == 2 and "--overwrite" in capsys.readouterr().err
+    assert run(data, "--json", path, "--overwrite", "--clips", "interhand_some") == 0
+    assert "EgoDex" not in json.loads(path.read_text())
 
 
 def test_plots_and_recordings_are_kept_and_never_lost(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import tyro
 
 from tracker.cli_finetune import Export, Finetune
 from tracker.cli_pseudo_labels import PseudoLabels
-from tracker.cli_running import interruptible, refuse_to_replace, say
+from tracker.cli_running import check_output_file, check_output_folder, interruptible, say
 from tracker.cli_systems import RunOptions, annotations_of
 from tracker.errors import UsageError, WeightsError
 
@@ -73,7 +73,11 @@ class Submit:
         """Run and write; returns the exit status."""
         from tracker.research.evaluation.egoexo4d_command import submit
 
-        refuse_to_replace(self.out, overwrite=self.overwrite)
+        if self.out.suffix != ".json":
+            raise UsageError(f"{self.out}: a submission ends in .json")
+        check_output_file(self.out, overwrite=self.overwrite)
+        if self.running.hands == self.out:
+            raise UsageError(f"--hands {self.out} is the submission too; choose another file")
         with interruptible():
             return submit(
                 self.prepared,
@@ -131,8 +135,11 @@ class Evaluate:
     """Folder for a page of the best and worst hands with their pictures; made if it is not there."""
     cases: int = 4
     """Best and worst hands of the page, of each so many."""
+    json: Path | None = None
+    """Write all figures to this file, take by take and by category, as JSON; the last line of the output has
+    those over all hands."""
     overwrite: bool = False
-    """Replace a page in that folder."""
+    """Replace a page in that folder, and the file of figures."""
     running: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
 
     def run(self) -> int:
@@ -148,7 +155,7 @@ class Evaluate:
         self._check()
         annotations = annotations_of(self.prepared, self.split, self.annotations, file=self.annotation_file)
         answers = Answers(self.prepared, annotations, self.split, self.release)
-        extras = Extras(self.page, self.cases, self.overwrite, self.temporal)
+        extras = Extras(self.page, self.cases, self.overwrite, self.temporal, self.json)
         with interruptible():
             if self.predictions is not None:
                 return score_predictions(
@@ -165,14 +172,26 @@ class Evaluate:
             raise UsageError(
                 "--offset is for a file of predictions; a system's hands are in the camera's frame"
             )
-        if self.predictions is not None and (self.table1 or self.running.system.system is not None):
-            raise UsageError("a file of predictions is scored as it is: give no --system and no --table1")
+        if self.predictions is not None and (self.table1 or self.running != RunOptions()):
+            raise UsageError(
+                "a file of predictions is measured as it is: give no --table1 beside it, and no option of a "
+                "system or its run (--system, --backend, --mode, --hands, --resume, ...)"
+            )
         if self.temporal and (self.offset or self.table1):
             raise UsageError(
                 "--temporal smooths places of one system's hands: give no --offset and no --table1 beside it"
             )
         if self.cases < 1:
             raise UsageError(f"--cases is {self.cases}; show one or more")
+        if self.json is not None:
+            check_output_file(self.json, overwrite=self.overwrite)
+        if self.page is not None:
+            check_output_folder(self.page)
+        hands = self.running.hands
+        if self.table1 and hands is not None and hands.is_file():
+            raise UsageError(
+                f"{hands} is a file; with --table1 --hands is a folder, for a file of each system"
+            )
         if self.table1 and self.running.system.system is not None:
             raise UsageError("--table1 runs every system: give no --system beside it")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tracker.cli_running import home_folder, interruptible, refuse_to_replace, say
+from tracker.cli_running import check_output_file, home_folder, interruptible, say
 from tracker.cli_systems import annotations_of
 from tracker.errors import MissingDependencyError, UsageError
 from tracker.research.finetuning.options import TrainingOptions
@@ -107,7 +107,7 @@ class Export:
         """Write; returns the exit status."""
         if self.to.suffix != ".safetensors":
             raise UsageError(f"{self.to}: a file of weights ends in .safetensors")
-        refuse_to_replace(self.to, overwrite=self.overwrite)
+        check_output_file(self.to, overwrite=self.overwrite)
         try:
             from tracker.research.finetuning.command import export
         except ImportError as error:

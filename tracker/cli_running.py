@@ -119,14 +119,30 @@ def home_folder() -> Path | None:
     return Path(home).expanduser() if home else None
 
 
-def refuse_to_replace(path: Path, *, overwrite: bool) -> None:
-    """Before any work is done for a file that would take the place of another.
+def check_output_file(path: Path, *, overwrite: bool) -> None:
+    """Before any work is done for a file: it takes the place of no other, and its folder can be there.
 
     Raises:
-        UsageError: it is there, and nobody said that it may be replaced.
+        UsageError: it is there, and nobody said that it may be replaced; or it cannot be written.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists; choose another name or pass --overwrite")
+    check_output_folder(path.parent)
+
+
+def check_output_folder(folder: Path) -> None:
+    """Before any work is done for files in a folder, which is made when they are written.
+
+    Raises:
+        UsageError: it cannot be made, or not be written into.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"{there} is a file, so {folder} can be no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write into {there}; choose another folder")
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from tracker.cli_options import ChosenHand, TrackingOptions
-from tracker.cli_running import home_folder, say
+from tracker.cli_running import check_output_file, home_folder, say
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ class RunOptions:
         return self._run(preset.name, config, hands)
 
     def _run(self, name: str, config: "TrackerConfig", hands: Path) -> "Run":
+        check_output_file(hands, overwrite=True)  # one that is there is gone on with, or refused by the run
         from tracker.research.evaluation.egoexo4d_command import Run
 
         return Run(name, self.mode, config, hands, self.resume)

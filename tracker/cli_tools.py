@@ -9,7 +9,7 @@ import tyro
 
 from tracker.cli_opening import open_for
 from tracker.cli_options import CameraOptions
-from tracker.cli_running import home_folder, interruptible, say
+from tracker.cli_running import check_output_file, home_folder, interruptible, say
 from tracker.cli_systems import SystemOptions
 from tracker.cli_tracking import Live
 from tracker.errors import UsageError
@@ -55,7 +55,10 @@ class Evaluate:
     out: Path | None = None
     """Folder for a plot and a recording of each clip; made if it is not there."""
     overwrite: bool = False
-    """Replace plots and recordings in that folder."""
+    """Replace plots and recordings in that folder, and the file of figures."""
+    json: Path | None = None
+    """Write all figures to this file, clip by clip, as JSON; the last line of the output has those over all
+    clips."""
     truth_lateness: Literal["auto", "estimate", "none"] = "auto"
     """How far true hands trail their video: as known or else estimated, always estimated, or not at all."""
     system: tyro.conf.OmitArgPrefixes[SystemOptions] = field(default_factory=SystemOptions)
@@ -64,6 +67,8 @@ class Evaluate:
         """Track and measure every clip; returns the exit status."""
         from tracker.research.evaluation.command import evaluate
 
+        if self.json is not None:
+            check_output_file(self.json, overwrite=self.overwrite)
         hand = self.system.hand_used()
         with interruptible():
             return evaluate(
@@ -74,6 +79,7 @@ class Evaluate:
                 overwrite=self.overwrite,
                 lateness=self.truth_lateness,
                 say=say,
+                figures=self.json,
             )
 
 

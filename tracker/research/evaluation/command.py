@@ -1,6 +1,5 @@
 """The command ``evaluate``: every clip under a folder, a table, plots, one line of JSON."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from tracker.joints import FloatArray
 from tracker.pipeline import HandTracker, TrackerConfig
 from tracker.pose import PoseBackend, load_pose_backend
 from tracker.progress import Progress
+from tracker.research.evaluation.figures import print_line, write_figures
 from tracker.research.evaluation.run import ClipResult, Lateness, NewTracker, evaluate_clip
 from tracker.research.evaluation.table import to_json, to_text
 from tracker.research.ground_truth import LabelledClip, LabelledFrame, find_clips
@@ -33,6 +33,7 @@ def evaluate(
     overwrite: bool,
     lateness: Lateness,
     say: Callable[[str], None],
+    figures: Path | None = None,
 ) -> int:
     """Track and measure clips; prints the table and the line of JSON, returns the exit status.
 
@@ -46,6 +47,7 @@ def evaluate(
         overwrite: whether to replace those.
         lateness: see `Lateness`.
         say: tells a person something.
+        figures: file of JSON for all figures.
 
     Raises:
         UsageError: see `find_clips`; or the folder for plots cannot be used.
@@ -80,7 +82,7 @@ def evaluate(
     finally:
         progress.close()
     say(progress.summary() + (f"; stopped after {len(results)} of {len(found)} clips" if interrupted else ""))
-    _report(results, out, plots=plots, say=say)
+    _report(results, out, figures, plots=plots, say=say)
     return INTERRUPTED_STATUS if interrupted else 0
 
 
@@ -140,7 +142,12 @@ def _plot(result: ClipResult, out: Path) -> None:
 
 
 def _report(
-    results: Sequence[ClipResult], out: Path | None, *, plots: bool, say: Callable[[str], None]
+    results: Sequence[ClipResult],
+    out: Path | None,
+    figures: Path | None,
+    *,
+    plots: bool,
+    say: Callable[[str], None],
 ) -> None:
     if not plots:
         say(NO_PLOTS)
@@ -150,4 +157,8 @@ def _report(
         say(f"plots and recordings of {len(results)} clips are in {out}")
     if results:
         print(to_text(results), end="\n\n")
-        print(json.dumps(to_json(results)), flush=True)
+        measured = to_json(results)
+        if figures is not None:
+            write_figures(figures, measured)
+            say(f"wrote {figures}")
+        print_line({source: {"all": of_source["all"]} for source, of_source in measured.items()})

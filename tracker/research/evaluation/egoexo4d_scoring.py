@@ -1,6 +1,5 @@
 """The command ``egoexo4d evaluate``: predictions or a system against the answers."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from tracker.research.evaluation.egoexo4d_metric import (
 from tracker.research.evaluation.egoexo4d_page import page_of, write_page
 from tracker.research.evaluation.egoexo4d_submission import read_submission, refuse_wrist_relative
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
+from tracker.research.evaluation.figures import print_line, write_figures
 from tracker.research.ground_truth.egoexo4d import PreparedTake, takes_of, with_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
@@ -40,6 +40,8 @@ class Extras:
     """Replace a page that is there."""
     temporal: bool = False
     """The gain of smoothing through each take."""
+    figures: Path | None = None
+    """A file of JSON for all figures."""
 
     def check(self) -> None:
         """Refuse what would be refused after hours of running.
@@ -55,6 +57,13 @@ class Extras:
         if self.page is not None:
             page = write_page(self.page, systems, takes, count=self.cases, overwrite=self.overwrite)
             say(f"wrote {page}")
+
+    def write_figures(self, figures: Mapping[str, Any], overall: Mapping[str, Any], say: Say) -> None:
+        """All figures into the file, if it is asked for, and the overall ones as the last line."""
+        if self.figures is not None:
+            write_figures(self.figures, figures)
+            say(f"wrote {self.figures}")
+        print_line(overall)
 
 
 @dataclass(frozen=True)
@@ -161,21 +170,16 @@ def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say
         )
     print(to_text(scores), end="\n\n")
     print(categories_to_text(by_category), end="\n\n")
-    summary: dict[str, Any] = {"system": of.name, "split": answers.split}
-    summary |= {
-        "annotations": str(answers.annotations),
-        "hands_wanted": wanted,
-        "hands_missing": missing,
-        "left_out": dict(tally.counts),
-        "scores": _to_json(scores),
-    }
-    summary["categories"] = _to_json(by_category)
+    about: dict[str, Any] = {"system": of.name, "split": answers.split}
+    about |= {"annotations": str(answers.annotations), "left_out": dict(tally.counts)}
+    about |= {"hands_wanted": wanted, "hands_missing": missing}
+    figures = about | {"scores": _to_json(scores), "categories": _to_json(by_category)}
     if extras.temporal:
         report = temporal_report(takes, of.hands)
         print(report.text(), end="\n\n")
-        summary["temporal"] = report.to_json()
+        figures["temporal"] = report.to_json()
     extras.write_page({of.name: of.scored}, takes, say)
-    print(json.dumps(summary))
+    extras.write_figures(figures, about | {"scores": {"all": figures["scores"]["all"]}}, say)
 
 
 def _to_json(scores: Mapping[str, ChallengeScores] | Mapping[str, CategoryScores]) -> dict[str, Any]:

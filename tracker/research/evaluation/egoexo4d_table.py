@@ -112,5 +112,18 @@ def table1_to_json(rows: Sequence[TableRow], split: str) -> dict[str, Any]:
     }
 
 
+def overall(table1: Mapping[str, Any]) -> dict[str, Any]:
+    """What the table shows of `table1_to_json`."""
+    shown = ("hands", "mpjpe_mm", "pa_mpjpe_mm", "camera_mpjpe_mm")
+    systems = {
+        name: {
+            **{key: value for key, value in row.items() if key != "categories"},
+            "scores": row["scores"] and {key: row["scores"][key] for key in shown},
+        }
+        for name, row in table1["systems"].items()
+    }
+    return {**table1, "systems": systems}
+
+
 def _categories(hands: ScoredHands) -> dict[str, Any]:
     return {name: figures.to_json() for name, figures in scores_by_category(hands).items()}

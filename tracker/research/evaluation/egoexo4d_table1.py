@@ -3,7 +3,6 @@
 They run side by side: each picture, and what several systems read alike, is read once (`egoexo4d_sharing`).
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 
 from tracker.errors import MissingDependencyError, TrackerError, UsageError, WeightsError
@@ -12,7 +11,7 @@ from tracker.research.evaluation.egoexo4d_lines import ReadHands
 from tracker.research.evaluation.egoexo4d_metric import scored_hands
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
 from tracker.research.evaluation.egoexo4d_scoring import Answers, Extras, OpenedTakes
-from tracker.research.evaluation.egoexo4d_table import TableRow, table1_to_json, table1_to_text
+from tracker.research.evaluation.egoexo4d_table import TableRow, overall, table1_to_json, table1_to_text
 from tracker.research.evaluation.egoexo4d_weights import weight_files
 from tracker.research.ground_truth.egoexo4d_values import Tally
 
@@ -47,7 +46,8 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
     extras.write_page(
         {row.preset.name: row.scored for row in rows if row.scored is not None}, opened.takes, say
     )
-    print(json.dumps(table1_to_json(rows, answers.split)))
+    figures = table1_to_json(rows, answers.split)
+    extras.write_figures(figures, overall(figures), say)
     return int(any(row.scored is None for row in rows if row.preset.name in ready))
 
 

@@ -43,7 +43,7 @@ class ClipResult:
         return float(np.percentile(self.process_s, percentile)) * 1000
 
     def to_json(self) -> dict[str, object]:
-        """What the last line of the command says of this clip."""
+        """What the command writes of this clip as JSON."""
         return {
             **self.metrics.to_json(),
             "lateness_frames": self.lateness_frames,

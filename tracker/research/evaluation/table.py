@@ -137,7 +137,7 @@ def _cell(value: float | None, row: Row) -> str:
     return "-" if value is None or not np.isfinite(value) else f"{value:.{row.decimals}f}"
 
 
-def to_json(results: Sequence[ClipResult]) -> dict[str, object]:
+def to_json(results: Sequence[ClipResult]) -> dict[str, dict[str, object]]:
     """By data set: each clip's figures and those over all clips; null where there is no figure."""
     return {
         source: {
