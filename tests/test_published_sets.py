@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tracker.cli import main
 from tracker.errors import UsageError
 from tracker.joints import Side
 from tracker.research.ground_truth import find_clips
+from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.ground_truth.hint import open_subset
 from tracker.research.ground_truth.labelled import SIDES
 
@@ -86,7 +88,10 @@ def test_hint_marks_the_side_its_name_says_in_the_picture_alone(tmp_path: Path) 
     assert left.valid_2d.any(axis=1).tolist() == [True, False] == right.valid_2d.any(axis=1).tolist()[::-1]
     assert not left.valid_3d.any() and left.frame.camera.assumed
     assert [path.suffix for path in clip.pictures] == [".jpg"] * len(clip)
-    hidden = open_subset(folder).hidden
+    tally = Tally()
+    subset = open_subset(folder, tally)
+    assert subset is not None and tally.lines() == ["marks without a picture: 1 (TEST_newdays_img)"]
+    hidden = subset.hidden
     assert hidden[0, LEFT].tolist() == [k % 2 == 1 for k in range(21)] and not hidden[0, RIGHT].any()
 
 
@@ -109,5 +114,28 @@ def test_damaged_hint_is_named(tmp_path: Path, name: str, changes: dict[str, Any
 def test_hint_without_its_pictures_is_refused(tmp_path: Path) -> None:
     folder = write_hint(tmp_path)
     next(iter(folder.glob("*.jpg"))).unlink()
-    with pytest.raises(UsageError, match="holds no pictures with marks"):
+    with pytest.raises(UsageError, match=r"holds no pictures with marks; .* 1 \(TEST_newdays_img\)"):
         find_clips(tmp_path)
+
+
+def test_hint_as_downloaded_is_read_without_folders_that_have_no_pictures(
+    tmp_path: Path,
+) -> None:
+    write_hint(tmp_path)
+    for name in ("TEST_ego4d_img", "TRAIN_ego4d_img", "VAL_ego4d_seq"):
+        (tmp_path / name).mkdir()
+        for clip_id in ("0037b816_d60098ce_505_pnr_frame_r", "09e662dd_a31fee4e_8852_pre_30_l"):
+            (tmp_path / name / f"{clip_id}.json").write_text("[]")
+    tally = Tally()
+    assert [clip.name for clip in find_clips(tmp_path, tally=tally)] == ["TEST_newdays_img"]
+    assert tally.counts == {"marks without a picture": 6}
+    assert tally.places["marks without a picture"] == ["TEST_ego4d_img", "VAL_ego4d_seq", "TRAIN_ego4d_img"]
+
+
+def test_evaluate_says_what_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_hint(tmp_path)
+    (folder / "ND_unfetched_frame000013_r.json").write_text("[]")
+    with pytest.raises(SystemExit) as exit_status:
+        main(["evaluate", str(tmp_path)])
+    assert exit_status.value.code == 0
+    assert "marks without a picture: 1 (TEST_newdays_img)" in capsys.readouterr().err.splitlines()

@@ -17,6 +17,7 @@ from tracker.research.evaluation.figures import print_line, write_figures
 from tracker.research.evaluation.run import ClipResult, Lateness, NewTracker, evaluate_clip
 from tracker.research.evaluation.table import to_json, to_text
 from tracker.research.ground_truth import LabelledClip, LabelledFrame, find_clips
+from tracker.research.ground_truth.egoexo4d_values import Tally
 
 GIVEN = ", palm width given"
 """Marks the data set of clips for which the tracker is told the true width of the palm."""
@@ -52,7 +53,10 @@ def evaluate(
     Raises:
         UsageError: see `find_clips`; or the folder for plots cannot be used.
     """
-    found = [variant for clip in find_clips(data, clips) for variant in with_sizes_given(clip)]
+    tally = Tally()
+    found = [variant for clip in find_clips(data, clips, tally=tally) for variant in with_sizes_given(clip)]
+    for line in tally.lines():
+        say(line)
     plots = find_spec("matplotlib") is not None
     if out is not None:
         _prepare(out, data, found, overwrite=overwrite)

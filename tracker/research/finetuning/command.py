@@ -112,7 +112,7 @@ def _hands(plan: Plan, options: TrainingOptions, tally: Tally, tell: Say) -> lis
     fitted = FittedHands(plan.pseudo_labels, tally) if plan.pseudo_labels is not None else None
     hands = hands_of_takes(takes, tally, fitted=fitted)
     for folder in plan.also:
-        hands += hands_of_clips(find_clips(folder), tally)
+        hands += hands_of_clips(find_clips(folder, tally=tally), tally)
     for line in tally.lines():
         tell(line)
     if not hands:

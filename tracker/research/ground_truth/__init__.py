@@ -18,6 +18,7 @@ from tracker.research.ground_truth import (
     hint,
     interhand,
 )
+from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.ground_truth.labelled import LabelledClip, LabelledFrame
 
 __all__ = ["DATA_SETS", "PUBLISHED", "LabelledClip", "LabelledFrame", "find_clips"]
@@ -25,22 +26,24 @@ __all__ = ["DATA_SETS", "PUBLISHED", "LabelledClip", "LabelledFrame", "find_clip
 DATA_SETS = (egodex, hand_graph_cnn, interhand, aria_gen2)
 """Modules with ``PATTERN``, the names of their files of answers, and ``open_clip(data, answers)``."""
 PUBLISHED = (egoexo4d, freihand, hint)
-"""Modules with ``holds(data)``, whether a folder is laid out as the data set is, and ``open_clips(data)``."""
+"""Modules with ``holds(data)``, whether a folder is laid out as the data set is, and
+``open_clips(data, tally)``, whose tally gets what was left out."""
 
 
-def find_clips(data: Path, wanted: Sequence[str] = ()) -> list[LabelledClip]:
+def find_clips(data: Path, wanted: Sequence[str] = (), *, tally: Tally | None = None) -> list[LabelledClip]:
     """The clips with answers under ``data``, data set by data set, in the order of their names.
 
     Args:
         data: folder with ``gt`` in it, or a folder of one of `PUBLISHED`.
         wanted: names of clips, or patterns such as ``egodex_*``; none for all.
+        tally: gets what was left out, for want of a picture say.
 
     Raises:
         UsageError: no such folder, nothing in it, a name that no clip has, or a damaged file of answers.
     """
     for published in PUBLISHED:
         if published.holds(data):
-            return _chosen(published.open_clips(data), wanted)
+            return _chosen(published.open_clips(data, Tally() if tally is None else tally), wanted)
     folder = data / "gt"
     if not folder.is_dir():
         raise UsageError(

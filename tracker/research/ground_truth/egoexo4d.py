@@ -211,15 +211,14 @@ def holds(data: Path) -> bool:
     return any(annotation_path(data, split, kind).is_file() for split in SPLITS for kind in KINDS)
 
 
-def open_clips(data: Path) -> list[LabelledClip]:
+def open_clips(data: Path, tally: Tally) -> list[LabelledClip]:
     """The takes of the validation files, as ``evaluate`` takes them; without those, of the training files.
 
-    Frames without a picture are left out, as the public tools do it.
+    Frames without a picture are left out, as the public tools do it, and counted.
 
     Raises:
         UsageError: nothing with answers and pictures is there.
     """
-    tally = Tally()
     for split in ("val", "train"):
         for kind in KINDS:
             path = annotation_path(data, split, kind)

@@ -128,7 +128,7 @@ def read_picture(path: Path, camera: Camera) -> ImageArray:
     """
     try:
         with Image.open(path) as picture:
-            image = np.asarray(picture.convert("RGB"))
+            image = np.array(picture.convert("RGB"))  # writable, as torch asks for
     except (OSError, UnidentifiedImageError) as error:
         raise UsageError(f"cannot read the picture {path}: {error}") from error
     if image.shape[:2] != (camera.height, camera.width):

@@ -11,6 +11,7 @@ import numpy as np
 
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, Side
+from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.ground_truth.files import joints, picture_reader, picture_size, pinhole, read_json
 from tracker.research.ground_truth.labelled import SIDES, LabelledClip, projected
 
@@ -23,8 +24,8 @@ def holds(data: Path) -> bool:
     return any((data / f"{subset}_xyz.json").is_file() for subset in SUBSETS)
 
 
-def open_clips(data: Path) -> list[LabelledClip]:
-    """The subsets whose answers are there.
+def open_clips(data: Path, tally: Tally) -> list[LabelledClip]:
+    """The subsets whose answers are there; nothing of them is ever left out.
 
     Raises:
         UsageError: damaged answers, or pictures that are not there.

@@ -15,6 +15,7 @@ import numpy as np
 from tracker.cameras import pinhole_from_fov
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, FloatArray, Side
+from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.ground_truth.files import joints, picture_reader, picture_size, read_json
 from tracker.research.ground_truth.labelled import SIDES, BoolArray, LabelledClip
 
@@ -38,20 +39,35 @@ def holds(data: Path) -> bool:
     return bool(_subsets(data))
 
 
-def open_clips(data: Path) -> list[LabelledClip]:
-    """The subsets that are there; raises as ``open_subset`` does."""
-    return [open_subset(folder).clip for folder in _subsets(data)]
+def open_clips(data: Path, tally: Tally) -> list[LabelledClip]:
+    """The subsets that have pictures.
 
-
-def open_subset(folder: Path) -> MarkedHands:
-    """One folder of pictures.
+    As downloaded, the folders of Ego4D's have none: they have to be fetched apart.
 
     Raises:
-        UsageError: it holds no pair of picture and marks, or marks of another layout; the message names them.
+        UsageError: none has, or marks are of another layout.
     """
-    answers = sorted(path for path in folder.glob("*.json") if path.with_suffix(".jpg").is_file())
+    subsets = [open_subset(folder, tally) for folder in _subsets(data)]
+    if not any(subsets):
+        raise UsageError("; ".join([f"{data} holds no pictures with marks", *tally.lines()]))
+    return [subset.clip for subset in subsets if subset is not None]
+
+
+def open_subset(folder: Path, tally: Tally) -> MarkedHands | None:
+    """One folder of pictures; None without any.
+
+    Args:
+        folder: of pairs of a picture and its marks.
+        tally: gets marks without a picture.
+
+    Raises:
+        UsageError: marks are of another layout; the message names them.
+    """
+    marked = sorted(folder.glob("*.json"))
+    answers = [path for path in marked if path.with_suffix(".jpg").is_file()]
+    tally.add("marks without a picture", folder.name, len(marked) - len(answers))
     if not answers:
-        raise UsageError(f"{folder} holds no pictures with marks (the Ego4D ones have to be fetched apart)")
+        return None
     pictures = [path.with_suffix(".jpg") for path in answers]
     marked_px = np.full((len(answers), 2, NUM_JOINTS, 2), np.nan)
     hidden = np.zeros((len(answers), 2, NUM_JOINTS), dtype=bool)
