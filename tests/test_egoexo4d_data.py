@@ -431,6 +431,25 @@ def test_a_missing_picture_is_counted_and_left_out(made_release: MadeRelease, tm
     assert tally.lines() == [f"frames without a picture: 1 ({FIRST.uid}, frame 5)"]
 
 
+def test_annotations_that_nothing_can_be_compared_with_are_named(
+    made_release: MadeRelease, tmp_path: Path
+) -> None:
+    annotations = json.loads(made_release.annotations.read_text())
+    annotations[FIRST.uid]["2"]["left_hand_valid_3d"] = [False] * 21
+    for name in ("3d", "2d", "bbox", "valid_3d"):
+        annotations[FIRST.uid]["5"][f"right_hand_{name}"] = []
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(annotations))
+    tally, of_boxes = Tally(), Tally()
+    egoexo4d.open_takes(tmp_path, path, "val", tally=tally)
+    assert tally.places == {
+        "hands without a valid joint": [f"{FIRST.uid}, frame 2, left"],
+        "frames without a hand": [f"{FIRST.uid}, frame 5"],
+    }
+    egoexo4d.open_takes(tmp_path, made_release.test_boxes, "test", tally=of_boxes)
+    assert not of_boxes.counts  # boxes have no joints, and none are missed
+
+
 def test_the_takes_own_intrinsics_are_used_where_the_release_is_given(
     made_release: MadeRelease, tmp_path: Path
 ) -> None:

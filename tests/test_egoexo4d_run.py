@@ -15,11 +15,11 @@ from egoexo4d_release import (
     TAKES,
     MadeRelease,
     kept_joints,
+    raw_copy,
     upright_joints,
     write_calibrations,
 )
 from PIL import Image
-from test_egoexo4d_data import raw_copy
 
 from tracker.cameras import Pinhole
 from tracker.cli import main
@@ -436,6 +436,39 @@ def test_a_submission_without_all_hands_is_not_written_unless_filled(
     assert (tmp_path / "s.json").read_bytes() == written + b" "
     assert command(*arguments, "--resume", "--fill-missing", "--overwrite") == 0
     assert (tmp_path / "s.json").read_bytes() == written
+
+
+def test_a_submission_of_nothing_but_open_hands_is_refused(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No picture, or no box: what would be written says nothing of any system."""
+    boxes = tmp_path / "boxes.json"
+    shutil.copy(made_release.test_boxes, boxes)
+    arguments = ("submit", tmp_path, tmp_path / "s.json", "--boxes", boxes, "--fill-missing")
+    assert command(*arguments) == 2
+    assert f"{tmp_path} has no picture of these boxes" in capsys.readouterr().err
+    emptied = json.loads(boxes.read_text())
+    for frame in (frame for take in emptied.values() for frame in take.values()):
+        frame.update(left_hand_bbox=[], right_hand_bbox=[])
+    boxes.write_text(json.dumps(emptied))
+    (tmp_path / "any.json").write_text("{}")
+    assert command(*arguments) == command("validate", tmp_path / "any.json", boxes) == 2
+    assert capsys.readouterr().err.count("has no box, so it asks for no hand") == 2
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_open_hands_stand_in_for_no_take_that_is_left_out(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = raw_copy(made_release, tmp_path / "raw")
+    shutil.move(raw / "annotations/ego_pose/val", raw / "annotations/ego_pose/test")
+    (raw / f"annotations/ego_pose/test/camera_pose/{FIRST.uid}.json").unlink()
+    arguments = ("submit", made_release.prepared, tmp_path / "s.json", "--fill-missing", "--release", raw)
+    assert command(*arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert f"takes left out: 1 (take {FIRST.uid} has no camera pose)" in lines
+    assert "7 hands are missing" in lines[-1] and lines[-1].endswith("frame 2; of takes that are left out")
+    assert not any("open hands" in line for line in lines)
 
 
 def test_prepare_ends_with_1_where_a_take_was_left_out(

@@ -107,9 +107,21 @@ def _test_boxes(path: Path) -> tuple[AnnotatedFrame, ...]:
     return read_annotations(path)
 
 
+def _asking(boxes: Path) -> tuple[AnnotatedFrame, ...]:
+    """The frames of a file of boxes.
+
+    Raises:
+        UsageError: it cannot be read, or asks for no hand: whatever was submitted would do.
+    """
+    frames = read_annotations(boxes)
+    if not required_hands(frames):
+        raise UsageError(f"{boxes} has no box, so it asks for no hand")
+    return frames
+
+
 def validate(submission: Path, boxes: Path, *, say: Say) -> int:
     """Judge a submission; returns 1 and says what is wrong where the challenge would reject it."""
-    frames = read_annotations(boxes)
+    frames = _asking(boxes)
     complaints = list(complaints_about(read_json(submission), frames))
     if complaints:
         for line in report(complaints):
@@ -135,27 +147,34 @@ def submit(
     """Run a system over the test boxes and write its submission; returns 1 where hands are missing.
 
     Hands that stand in for missing ones take no part in smoothing.
+
+    Raises:
+        UsageError: no hand is asked for, or no picture is there: a submission of open hands says nothing.
     """
     tally = Tally()
-    path = boxes or annotation_path(prepared, "test")
-    frames = read_annotations(path)
+    frames = _asking(boxes or annotation_path(prepared, "test"))
     takes = takes_of(frames, prepared, "test", release=release, tally=tally)
+    if not any(path.is_file() for take in takes for path in take.pictures):
+        raise UsageError("; ".join([f"{prepared} has no picture of these boxes", *tally.lines()]))
     hands = run_hands(run, takes, tally, say, among=frames)
     if smoothing is not None:
         hands = smoothed(takes, hands, smoothing)
         say(f"{len(hands)} hands are smoothed {WAYS[smoothing]} through takes; {run.hands} has them as read")
     missing = [key for key in required_hands(frames) if key not in hands]
     if missing and fill:
-        hands = {**hands, **_filled(takes, missing)}
-        say(f"{len(missing)} hands were not found; open hands of a mean adult stand in their boxes")
+        filled = _filled(takes, missing)
+        hands = {**hands, **filled}
+        if filled:
+            say(f"{len(filled)} hands were not found; open hands of a mean adult stand in their boxes")
         missing = [key for key in missing if key not in hands]
     for line in tally.lines():
         say(line)
     if missing:
         uid, frame, side = missing[0]
+        way_out = "of takes that are left out" if fill else "--fill-missing puts open hands there"
         say(
             f"no submission: {len(missing)} hands are missing, the first is the {side.value} one of take "
-            f"{uid}, frame {frame}; --fill-missing puts open hands there"
+            f"{uid}, frame {frame}; {way_out}"
         )
         return 1
     write_submission(out, frames, hands, wrist_relative=wrist_relative)

@@ -23,6 +23,7 @@ from tracker.joints import NUM_JOINTS, FloatArray
 from tracker.research.ground_truth.egoexo4d_pictures import picture_path
 from tracker.research.ground_truth.egoexo4d_prepared import annotation_name, read_annotations
 from tracker.research.ground_truth.egoexo4d_release import (
+    Take,
     calibration_path,
     nominal_camera,
     pose_path,
@@ -120,7 +121,8 @@ def takes_of(
         prepared: the folder of pictures.
         split: whose folder the pictures are in.
         release: where the takes' own intrinsics are; without it the pinhole that every picture is made for.
-        tally: gets takes that have no usable camera pose; they are left out.
+        tally: gets takes that have no usable camera pose, which are left out, and hands and frames without
+            anything to compare with, which are not.
 
     Raises:
         UsageError: a file cannot be read or is something else.
@@ -128,16 +130,20 @@ def takes_of(
     by_take: dict[str, list[AnnotatedFrame]] = {}
     for frame in frames:
         by_take.setdefault(frame.take_uid, []).append(frame)
-    aria = {uid: take.aria for uid, take in read_takes(release).items()} if release is not None else {}
+    listed = read_takes(release) if release is not None else {}
     takes = []
     for uid, of_take in by_take.items():
         try:
-            camera = nominal_camera() if release is None else _own_camera(release, split, uid, aria.get(uid))
+            camera = (
+                nominal_camera() if release is None else _own_camera(release, split, uid, listed.get(uid))
+            )
         except UsageError as error:
             if tally is None:
                 raise
             tally.add("takes left out", str(error))
             continue
+        if tally is not None:
+            _tell_empty(of_take, tally)
         pictures = tuple(picture_path(prepared, split, frame) for frame in of_take)
         name = of_take[0].take_name
         takes.append(PreparedTake(uid, name, tuple(of_take), camera, pictures, _lens(prepared, name, tally)))
@@ -155,11 +161,23 @@ def _lens(prepared: Path, take_name: str, tally: Tally | None) -> Camera | None:
         return None
 
 
-def _own_camera(release: Path, split: str, take_uid: str, aria: str | None) -> Pinhole:
+def _own_camera(release: Path, split: str, take_uid: str, take: Take | None) -> Pinhole:
     path = pose_path(release, split, take_uid)
-    if path is None or aria is None:
+    if take is None or take.aria is None:
+        raise UsageError(f"take {take_uid} is not in takes.json, or has no one Aria camera")
+    if path is None:
         raise UsageError(f"take {take_uid} has no camera pose")
-    return read_poses(path, aria).camera
+    return read_poses(path, take.aria).camera
+
+
+def _tell_empty(frames: Sequence[AnnotatedFrame], tally: Tally) -> None:
+    """Count what is annotated and has nothing to compare with."""
+    for frame in frames:
+        if not frame.hands:
+            tally.add("frames without a hand", frame.where)
+        for side, hand in frame.hands.items():
+            if np.isfinite(hand.joints_in_camera_m).any() and not hand.valid.any():
+                tally.add("hands without a valid joint", f"{frame.where}, {side.value}")
 
 
 def with_pictures(takes: Sequence[PreparedTake], tally: Tally) -> list[PreparedTake]:

@@ -53,6 +53,8 @@ def read_keypoints(path: Path, tally: Tally) -> list[TakeKeypoints]:
             if not _TAKE.fullmatch(frame.take_uid):
                 tally.add("frames of takes whose uid cannot name a file left out", frame.where)
                 continue
+            if not frame.hands:
+                tally.add("frames without a hand", frame.where)
             takes.setdefault(frame.take_uid, []).extend(_annotated(frame))
     found = [keypoints for take, hands in takes.items() if (keypoints := _gathered(take, hands, tally))]
     if not found:
