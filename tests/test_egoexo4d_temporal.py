@@ -145,6 +145,14 @@ def test_even_motion_is_not_late_in_hindsight_but_live() -> None:
     assert late_mm[smoothed_live][3:].min() > 1.0
 
 
+def test_a_hand_that_goes_far_in_a_tenth_of_a_second_is_followed() -> None:
+    """4 m/s across the view, which at ten frames a second is farther than a live hand is ever shown to go."""
+    path = {3 * k: HAND + np.array([0.4 * (k - 4), 0.0, 0.8]) for k in range(9)}
+    hands = true_hands(take_of(path))
+    for smooth, most_mm in ((smoothed_live, 30.0), (smoothed_in_hindsight, 5.0)):
+        assert off_mm(smooth([take_of(path)], hands), hands)[2:].mean() < most_mm
+
+
 def test_smoothing_takes_noise_out_and_hindsight_more_of_it() -> None:
     take = made_take(FRAMES)
     hands = noisy_hands(take)

@@ -43,6 +43,8 @@ class SmoothingConfig:
 
     publish_measured: bool = False
     """Hands are given as they were placed, for ``two_sided`` to smooth; velocities stay."""
+    max_step_m: float = MAX_STEP_M
+    """For who watches; where hands are only measured, a wrong one must not hold back those after it."""
     bearing: DirectionParameters = field(default_factory=DirectionParameters)
     range: RangeParameters = field(default_factory=RangeParameters)
     rotation: OneEuroParameters = field(default=OneEuroParameters(1.5, 1.0, 9.0))
@@ -113,7 +115,7 @@ class HandFilter:
             return palm_m
         step = palm_m - self._shown_m
         length_m = math.sqrt(float(step @ step))
-        return np.asarray(self._shown_m + step * min(1.0, MAX_STEP_M / max(length_m, 1e-9)))
+        return np.asarray(self._shown_m + step * min(1.0, self._config.max_step_m / max(length_m, 1e-9)))
 
     def _move(self, palm_m: FloatArray, from_palm_m: FloatArray, dt_s: float) -> FloatArray:
         """The joints' velocity (21, 3) at a palm (3,) and joints about it (21, 3), which are remembered."""

@@ -38,6 +38,8 @@ class TwoSidedConfig:
     """Of joints about the palm, for hands without angles."""
     doubt_sd: float = 2.0
     """A measurement farther off than this many sd counts less the farther off it is."""
+    max_step_m: float = MAX_STEP_M
+    """As of live hands."""
 
 
 def smooth_recorded(recorded: Recorded, config: TwoSidedConfig | None = None) -> list[TrackedFrame]:
@@ -127,17 +129,17 @@ def _smooth_palms(
     speeds = smoother.speeds
     log_ranges = smoother(np.log(distances_m)[:, None], config.log_range, freedom=1, speeds=speeds)
     bearings /= np.linalg.norm(bearings, axis=-1, keepdims=True)
-    return _without_leaps((bearings * np.exp(log_ranges))[:, 0])
+    return _without_leaps((bearings * np.exp(log_ranges))[:, 0], config.max_step_m)
 
 
-def _without_leaps(path_m: FloatArray) -> FloatArray:
-    """A path (T, 3) that follows another in steps of ``MAX_STEP_M`` at most."""
+def _without_leaps(path_m: FloatArray, max_step_m: float) -> FloatArray:
+    """A path (T, 3) that follows another in steps of ``max_step_m`` at most."""
     followed = path_m.copy()
     for index in range(1, len(followed)):
         step = path_m[index] - followed[index - 1]
         length_m = float(np.linalg.norm(step))
-        if length_m > MAX_STEP_M:
-            followed[index] = followed[index - 1] + step * (MAX_STEP_M / length_m)
+        if length_m > max_step_m:
+            followed[index] = followed[index - 1] + step * (max_step_m / length_m)
     return followed
 
 

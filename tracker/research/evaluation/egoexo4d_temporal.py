@@ -2,10 +2,12 @@
 
 Annotated frames come about ten times a second, at uneven steps. Hands of one side of a take are one track,
 cut where nothing was seen for longer than the tracker's filters remember. Nothing is fitted: joints are
-smoothed about the palm, bearing and range apart, as the tracker does with hands without known bones. The
-hands given in are never changed.
+smoothed about the palm, bearing and range apart, as the tracker does with hands without known bones; but
+steps have no limit, for nobody watches, and at ten frames a second hands do go farther in one. The hands
+given in are never changed.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -20,7 +22,7 @@ from tracker.research.ground_truth.egoexo4d import PreparedTake
 from tracker.research.ground_truth.egoexo4d_values import FRAME_RATE_HZ
 from tracker.structs import HandEstimate, HandPose, TrackedFrame, TrackedHand
 from tracker.temporal.smoothing import RESET_GAP_S, HandFilter, SmoothingConfig
-from tracker.temporal.two_sided import smooth_recorded
+from tracker.temporal.two_sided import TwoSidedConfig, smooth_recorded
 
 Hands = Mapping[HandKey, FloatArray]
 Stretch = Sequence[tuple[HandKey, HandPose]]
@@ -79,7 +81,7 @@ def smoothed_live(takes: Sequence[PreparedTake], hands: Hands) -> dict[HandKey, 
     """The hands through the filters of a live track, each from its frame and earlier ones alone."""
     smoothed = {key: joints_m.copy() for key, joints_m in hands.items()}
     for _, stretch in stretches(takes, hands):
-        smooth, last_s = HandFilter(SmoothingConfig()), time_s(stretch[0][0])
+        smooth, last_s = HandFilter(SmoothingConfig(max_step_m=math.inf)), time_s(stretch[0][0])
         for key, pose in stretch:
             smoothed[key] = smooth(pose, time_s(key) - last_s)[0].joints_in_camera_m
             last_s = time_s(key)
@@ -89,9 +91,10 @@ def smoothed_live(takes: Sequence[PreparedTake], hands: Hands) -> dict[HandKey, 
 def smoothed_in_hindsight(takes: Sequence[PreparedTake], hands: Hands) -> dict[HandKey, FloatArray]:
     """The hands smoothed from before and after, as ``process --smooth`` does with recorded tracks."""
     smoothed = {key: joints_m.copy() for key, joints_m in hands.items()}
+    config = TwoSidedConfig(max_step_m=math.inf)
     for camera, stretch in stretches(takes, hands):
         recorded = [(_frame(index, key, pose), camera) for index, (key, pose) in enumerate(stretch)]
-        for (key, _), tracked in zip(stretch, smooth_recorded(recorded), strict=True):
+        for (key, _), tracked in zip(stretch, smooth_recorded(recorded, config), strict=True):
             smoothed[key] = tracked.hands[0].pose.joints_in_camera_m
     return smoothed
 

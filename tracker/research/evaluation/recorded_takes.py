@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from tracker.cameras import Pinhole
-from tracker.joints import NUM_JOINTS, FloatArray, Side
+from tracker.joints import FloatArray, Side
 from tracker.pipeline import TrackerConfig
 from tracker.pose.potter import BOX_OVER_HAND
 from tracker.research.evaluation.egoexo4d_command import load_system
@@ -29,6 +29,7 @@ from tracker.research.evaluation.egoexo4d_systems import System
 from tracker.research.evaluation.simulate_takes import STEP_FRAMES
 from tracker.research.ground_truth import find_clips
 from tracker.research.ground_truth.egoexo4d import PreparedTake
+from tracker.research.ground_truth.egoexo4d_filters import MIN_VALID_JOINTS
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, AnnotatedHand, GivenHands
 from tracker.research.ground_truth.labelled import SIDES, LabelledClip
 
@@ -60,15 +61,20 @@ def read_as_take(
 
 
 def annotated_hands(joints_m: FloatArray, camera: Pinhole) -> dict[Side, AnnotatedHand]:
-    """The hands (2, 21, 3) that are known whole, with boxes as wide about them as EgoExo4D's."""
+    """The hands (2, 21, 3) as EgoExo4D has them: joints in the picture count, from `MIN_VALID_JOINTS` on.
+
+    The box ends at the picture's edge, and is as much wider than those joints as EgoExo4D's.
+    """
+    last_px = np.array([camera.width, camera.height]) - 1.0
     hands = {}
     for side, hand_m in zip(SIDES, joints_m, strict=True):
         joints_px = camera.project(hand_m)
-        if np.isfinite(joints_px).all():
-            low, high = joints_px.min(axis=0), joints_px.max(axis=0)
+        inside = np.asarray(((joints_px >= 0) & (joints_px <= last_px)).all(axis=-1))
+        if inside.sum() >= MIN_VALID_JOINTS and np.isfinite(hand_m).all():
+            low, high = joints_px[inside].min(axis=0), joints_px[inside].max(axis=0)
             middle, half = (low + high) / 2, BOX_OVER_HAND * (high - low) / 2
-            box_px = np.concatenate([middle - half, middle + half])
-            hands[side] = AnnotatedHand(box_px, joints_px, hand_m, np.ones(NUM_JOINTS, dtype=bool))
+            box_px = np.concatenate([np.maximum(middle - half, 0), np.minimum(middle + half, last_px)])
+            hands[side] = AnnotatedHand(box_px, joints_px, hand_m, inside)
     return hands
 
 
