@@ -179,6 +179,18 @@ def test_a_system_goes_on_with_its_lines_of_the_table_and_reads_nothing(
     assert json.loads(Path("figures.json").read_text())["scores"]["all"] == of_table["ensemble"]
 
 
+def test_the_table_takes_in_what_a_system_read_alone(made_release: MadeRelease, fakes: Fakes) -> None:
+    """As where weights fit into memory only one by one."""
+    lines = Path("table/egoexo4d_val_hamer-ft_challenge.jsonl")
+    alone = ("evaluate", made_release.prepared, "--system", "hamer-ft", *TABLE, "--hands", lines)
+    assert command(*alone) == 0
+    before = lines.read_bytes()
+    fakes.read.clear()
+    fakes.unusable.add("base")
+    assert table(made_release, "--resume") == 1
+    assert lines.read_bytes() == before and not fakes.read["fine"]
+
+
 def test_systems_that_are_ahead_wait_for_the_others(made_release: MadeRelease, fakes: Fakes) -> None:
     assert table(made_release) == 0
     whole = {name: lines_of(name) for name in PRESETS}
@@ -378,3 +390,17 @@ def test_a_log_says_the_rate_and_the_time_to_go_of_this_run(
         now[0] = 120.0
         bar.observe(10)
     assert capsys.readouterr().err.splitlines() == ["8 systems: 410 of 1000 frames, 0.50/s, 19:40 to go"]
+
+
+def test_the_table_is_timed(
+    made_release: MadeRelease,
+    fakes: Fakes,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timed = pytest.importorskip("benchmarks.table1", reason="benchmarks are not part of the package")
+    monkeypatch.setattr("sys.argv", ["table1", str(made_release.prepared), *TABLE, "--runs", "1"])
+    timed.main()
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["frames"] == 9 and fakes.read["picture"] == (8 + 1) * 9
+    assert result["side by side"]["ms a frame, median"] < result["one after another"]["ms a frame, median"]

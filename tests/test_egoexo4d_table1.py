@@ -298,6 +298,23 @@ def test_a_system_that_cannot_run_does_not_keep_the_others_from_it(
     assert systems["hamer-ft"]["scores"]["hands"] == 15
 
 
+def test_a_system_that_finds_no_hand_has_no_figures_and_the_others_have(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(mode: str, config: TrackerConfig, shared: object) -> KnowingSystem:
+        blind = config.backend == "potter"
+        return KnowingSystem(spoil=(lambda number, hands: {}) if blind else None)
+
+    monkeypatch.setattr(egoexo4d_command, "load_system", load)
+    assert command("evaluate", made_release.prepared, "--table1", *WEIGHTS, "--hands", tmp_path) == 1
+    systems = table_of(capsys)[1]
+    assert "no hand with joints to score" in systems["potter"]["missing"]
+    assert all(system["scores"]["hands"] == 15 for name, system in systems.items() if name != "potter")
+
+
 def test_one_system_by_name_runs_and_its_file_bears_it(
     made_release: MadeRelease,
     tmp_path: Path,

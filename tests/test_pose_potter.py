@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from seen_hands import detection_of, hand_on_ray
 
 from tracker.cameras import Camera, Pinhole
 from tracker.crops import AffineCrop, CropKind
-from tracker.errors import MissingDependencyError
+from tracker.errors import EngineError, MissingDependencyError
 from tracker.joints import WRIST, FloatArray, Side
 from tracker.placement import place_hand
 from tracker.pose import load_pose_backend
@@ -170,3 +171,15 @@ def test_without_its_file_it_says_what_it_needs() -> None:
     pytest.importorskip("torch")
     with pytest.raises(MissingDependencyError, match=r"potter\.checkpoint"):
         load_pose_backend("potter")
+
+
+def test_a_full_gpu_is_one_line_and_no_traceback() -> None:
+    torch = pytest.importorskip("torch")
+    from tracker.networks.potter_reader import PotterReader
+
+    def full(crops: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    reader: Any = PotterReader(cast(Any, full), torch.device("cpu"))
+    with pytest.raises(EngineError, match="no memory left for POTTER"):
+        reader.read([np.zeros((224, 224, 3), np.float32)])
