@@ -18,6 +18,7 @@ from tracker.pose.hamer import HamerOptions
 from tracker.pose.potter import PotterOptions
 from tracker.research.evaluation import egoexo4d_command
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, find_preset
+from tracker.research.evaluation.egoexo4d_temporal import AS_READ, HINDSIGHT
 from tracker.research.evaluation.egoexo4d_weights import weight_files
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 
@@ -252,6 +253,20 @@ def test_all_systems_run_beside_the_papers_figures(
     assert table_of(capsys)[1] == shown
     # What has nothing left to read is not loaded.
     assert [(name, len(system.asked)) for name, system in loaded] == [("hamer align", 6), ("hamer ray", 9)]
+
+    # Smoothing needs no network.
+    loaded.clear()
+    smoothed = (*arguments, "--resume", "--temporal", "--json", tmp_path / "smoothed.json")
+    assert command(*smoothed) == 0 and not loaded
+    text, again, _ = table_of(capsys)
+    assert again == shown
+    systems = json.loads((tmp_path / "smoothed.json").read_text())["systems"]
+    start = text.index("smoothed through takes; mm")
+    for name, line in zip(PRESETS, text[start + 3 :], strict=True):
+        scores = systems[name]["temporal"]["scores"]
+        assert scores[AS_READ] == systems[name]["scores"] and scores[HINDSIGHT] != scores[AS_READ]
+        figures = (f"{way[key]:.2f}" for way in scores.values() for key in ("mpjpe_mm", "pa_mpjpe_mm"))
+        assert line.split() == [name, *figures]
 
 
 def test_systems_without_their_weights_say_so_and_have_no_number(

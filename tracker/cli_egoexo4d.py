@@ -177,10 +177,8 @@ class Evaluate:
                 "a file of predictions is measured as it is: give no --table1 beside it, and no option of a "
                 "system or its run (--system, --backend, --mode, --hands, --resume, ...)"
             )
-        if self.temporal and (self.offset or self.table1):
-            raise UsageError(
-                "--temporal smooths places of one system's hands: give no --offset and no --table1 beside it"
-            )
+        if self.temporal and self.offset:
+            raise UsageError("--temporal smooths places, which hands with --offset do not have")
         if self.cases < 1:
             raise UsageError(f"--cases is {self.cases}; show one or more")
         if self.json is not None:
@@ -204,7 +202,7 @@ class Evaluate:
         if preset.needs_finetuned and self.running.system.finetuned is None:
             raise WeightsError("--finetuned FILE is not given")
         lines = self._lines(preset.name)
-        return self.running.preset_run(preset, (self.running.hands or Path()) / lines)
+        return self.running.preset_run(preset, (self.running.hands or Path()) / lines, measured=self.temporal)
 
     def _lines(self, name: str) -> Path:
         auto = "_auto" if self.annotations == "auto" else ""

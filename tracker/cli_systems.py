@@ -125,16 +125,16 @@ class RunOptions:
             UsageError: see `SystemOptions.config`.
         """
         config = self.system.config(self.system.hand_used())
-        if measured and self.mode == "tracker":
-            config = config.unsmoothed()
-        return self._run(self.system.name, config, self.hands or hands)
+        return self._run(self.system.name, config, self.hands or hands, measured=measured)
 
-    def preset_run(self, preset: "Preset", hands: Path) -> "Run":
+    def preset_run(self, preset: "Preset", hands: Path, *, measured: bool = False) -> "Run":
         """The run of a preset, with the files that the options name; see `run_of`."""
         config = self.system.preset_config(preset, self.system.hand_used())
-        return self._run(preset.name, config, hands)
+        return self._run(preset.name, config, hands, measured=measured)
 
-    def _run(self, name: str, config: "TrackerConfig", hands: Path) -> "Run":
+    def _run(self, name: str, config: "TrackerConfig", hands: Path, *, measured: bool) -> "Run":
+        if measured and self.mode == "tracker":
+            config = config.unsmoothed()
         check_output_file(hands, overwrite=True)  # one that is there is gone on with, or refused by the run
         from tracker.research.evaluation.egoexo4d_command import Run
 

@@ -152,3 +152,20 @@ def _text(way: str, gains: Mapping[str, Gain]) -> str:
             f"{gain.takes_better:>6}  {gain.takes_worse:>6}"
         )
     return "\n".join(lines)
+
+
+def reports_to_text(reports: Mapping[str, TemporalReport]) -> str:
+    """Systems side by side, a line for each: MPJPE and PA-MPJPE in each way, mm."""
+    left = max((len(name) for name in reports), default=0)
+    ways = list(dict.fromkeys(way for report in reports.values() for way in report.scores))
+    lines = [
+        "smoothed through takes; mm",
+        " " * left + "".join(f"  {way:>15}" for way in ways),
+        " " * left + "".join(f"  {'MPJPE':>8} {'PA':>6}" for _ in ways),
+    ]
+    for name, report in reports.items():
+        cells = (
+            f"  {figures.mpjpe_mm:>8.2f} {figures.pa_mpjpe_mm:>6.2f}" for figures in report.scores.values()
+        )
+        lines.append(f"{name:<{left}}" + "".join(cells))
+    return "\n".join(lines)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from tracker.errors import MissingDependencyError, TrackerError, UsageError, WeightsError
 from tracker.research.evaluation.egoexo4d_command import Run, Say, run_side_by_side
+from tracker.research.evaluation.egoexo4d_gain import reports_to_text, temporal_report
 from tracker.research.evaluation.egoexo4d_lines import ReadHands
 from tracker.research.evaluation.egoexo4d_metric import scored_hands
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
@@ -23,7 +24,7 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
         answers: what they are scored against.
         run_of: the run of a preset; raises `WeightsError` or `MissingDependencyError` where its files or
             packages are not there.
-        extras: a page of all systems, if asked for.
+        extras: a page of all systems and what smoothing gains, if asked for.
         say: told what was left out, and of systems that cannot run.
 
     Returns:
@@ -43,10 +44,18 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
     read = _read(ready, opened, say)
     rows = [_row(preset, runs[preset.name], read.get(preset.name), opened) for preset in PRESETS.values()]
     print(table1_to_text(rows, answers.split), end="\n\n")
-    extras.write_page(
-        {row.preset.name: row.scored for row in rows if row.scored is not None}, opened.takes, say
-    )
+    measured = {row.preset.name: row.scored for row in rows if row.scored is not None}
     figures = table1_to_json(rows, answers.split)
+    if extras.temporal:
+        reports = {
+            name: temporal_report(opened.takes, some.hands)
+            for name, some in read.items()
+            if name in measured and isinstance(some, ReadHands)
+        }
+        print(reports_to_text(reports), end="\n\n")
+        for name, report in reports.items():
+            figures["systems"][name]["temporal"] = report.to_json()
+    extras.write_page(measured, opened.takes, say)
     extras.write_figures(figures, overall(figures), say)
     return int(any(row.scored is None for row in rows if row.preset.name in ready))
 
