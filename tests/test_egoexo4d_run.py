@@ -132,19 +132,28 @@ def test_a_killed_run_goes_on_where_it_was(
     assert len(lines) == 10 and all(json.loads(line) for line in lines)
 
 
+RAY = {"placement": "ray", "network": "sha256 1"}
+
+
 def test_another_runs_lines_are_never_mixed_in(made_release: MadeRelease, tmp_path: Path) -> None:
     takes, path = takes_of(made_release), tmp_path / "hands.jsonl"
-    run_system(KnowingSystem(), takes, path, Tally(), settings="a")
+    run_system(KnowingSystem(), takes, path, Tally(), settings=RAY)
     with pytest.raises(UsageError, match="exists; go on with it by --resume"):
-        run_system(KnowingSystem(), takes, path, Tally(), settings="a")
-    with pytest.raises(UsageError, match="settings are 'a', now 'b'"):
-        run_system(KnowingSystem(), takes, path, Tally(), settings="b", resume=True)
-    with pytest.raises(UsageError, match="its boxes are"):
-        run_system(KnowingSystem(), takes[:1], path, Tally(), settings="a", resume=True)
+        run_system(KnowingSystem(), takes, path, Tally(), settings=RAY)
+    with pytest.raises(UsageError, match="another run: placement was ray, is weak; choose another file"):
+        run_system(KnowingSystem(), takes, path, Tally(), settings={**RAY, "placement": "weak"}, resume=True)
+    with pytest.raises(UsageError, match="its boxes are of other annotations"):
+        run_system(KnowingSystem(), takes[:1], path, Tally(), settings=RAY, resume=True)
     path.write_text('{"type": "header"}\n')
     with pytest.raises(UsageError, match="does not hold EgoExo4D hands"):
         run_system(KnowingSystem(), takes, path, Tally(), resume=True)
     assert digest(takes[0].frames) != digest(takes[0].frames[1:])
+
+
+def in_millimetres(line: str) -> str:
+    values = json.loads(line)
+    hand_m = np.array(values["left_hand_3d"])
+    return json.dumps(values | {"left_hand_3d": (1e3 * hand_m).tolist()})
 
 
 def test_a_damaged_line_is_named(made_release: MadeRelease, tmp_path: Path) -> None:
@@ -156,6 +165,7 @@ def test_a_damaged_line_is_named(made_release: MadeRelease, tmp_path: Path) -> N
         ("[]", "line 4, is no object"),
         (lines[3].replace('"left_hand_3d": [[', '"left_hand_3d": [[1.0], ['), "line 4: "),
         (lines[3].replace('"frame": 8', '"frames": 8'), "line 4: 'frame'"),
+        (in_millimetres(lines[3]), "line 4: the left hand: its size is 1.. m; millimetres"),
     ):
         path.write_text("\n".join([*lines[:3], damaged, *lines[4:]]) + "\n")
         with pytest.raises(UsageError, match=message):
@@ -221,20 +231,33 @@ def test_a_picture_that_was_missing_is_read_when_the_run_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "kind"),
+    ("spoil", "kind", "why"),
     [
-        (lambda hands: hands | {Side.RIGHT: np.full((21, 3), np.nan)}, "hands that came out as no numbers"),
-        (lambda hands: hands | {Side.RIGHT: np.zeros((20, 3))}, "hands that came out as no numbers"),
-        (lambda hands: {Side.LEFT: hands[Side.LEFT]}, "hands not found"),
+        (
+            lambda hands: hands | {Side.RIGHT: np.full((21, 3), np.nan)},
+            "answers that are no hand",
+            ": 21 joints are NaN or infinite",
+        ),
+        (
+            lambda hands: hands | {Side.RIGHT: np.zeros((20, 3))},
+            "answers that are no hand",
+            ": 20 x 3, want 21 x 3",
+        ),
+        (
+            lambda hands: hands | {Side.RIGHT: 1e3 * hands[Side.RIGHT]},
+            "answers that are no hand",
+            ": its size is 176 m; millimetres?",
+        ),
+        (lambda hands: {Side.LEFT: hands[Side.LEFT]}, "hands not found", ""),
     ],
 )
 def test_a_hand_that_a_system_does_not_give_is_named_and_never_a_zero(
-    made_release: MadeRelease, tmp_path: Path, spoil: Any, kind: str
+    made_release: MadeRelease, tmp_path: Path, spoil: Any, kind: str, why: str
 ) -> None:
     tally = Tally()
     system = KnowingSystem(spoil=lambda number, hands: spoil(hands) if number == 7 else hands)
     read = run_system(system, takes_of(made_release), tmp_path / "h.jsonl", tally)
-    assert tally.lines() == [f"{kind}: 1 ({SECOND.uid}, frame 7, right)"]
+    assert tally.lines() == [f"{kind}: 1 ({SECOND.uid}, frame 7, right{why})"]
     assert (SECOND.uid, 7, Side.RIGHT) not in read.hands and (SECOND.uid, 7, Side.LEFT) in read.hands
 
 

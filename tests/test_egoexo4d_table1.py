@@ -1,5 +1,6 @@
 """The paper's systems by name, and its Table 1 beside what is measured, on a made release."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from test_egoexo4d_run import KnowingSystem, command, spoiled
 
 from tracker.cli_systems import SystemOptions
 from tracker.errors import UnknownNameError, UsageError
+from tracker.networks.training_checkpoint import TRAINING_FORMAT
 from tracker.pipeline import TrackerConfig
 from tracker.pose.ensemble import Member
 from tracker.pose.hamer import HamerOptions
@@ -208,6 +210,19 @@ def test_fine_tuned_weights_that_are_not_there_are_said_also_where_others_are_mi
     assert not loaded and not (tmp_path / "hands").exists()
 
 
+@pytest.mark.parametrize("options", ["--table1", "--system hamer-ft"])
+def test_a_checkpoint_to_train_on_from_is_refused_before_anything_runs(
+    made_release: MadeRelease, capsys: pytest.CaptureFixture[str], loaded: list[object], options: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"format": f"{TRAINING_FORMAT} 1", "network": {"a": torch.zeros(9)}}, "checkpoint.pt")
+    given = [*WEIGHTS[:-1], "checkpoint.pt", "--hands", "hands"]
+    assert command("evaluate", made_release.prepared, *options.split(), *given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "python -m tracker egoexo4d export checkpoint.pt hamer-ft.safetensors" in line
+    assert not loaded and not Path("hands").exists()
+
+
 def test_fine_tuned_weights_need_no_others_of_the_network(
     made_release: MadeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: Any
 ) -> None:
@@ -338,6 +353,8 @@ def test_one_system_by_name_runs_and_its_file_bears_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in "zabc":
+        Path(name).write_text(name)
     options = (
         "--system",
         "ensemble",
@@ -352,28 +369,30 @@ def test_one_system_by_name_runs_and_its_file_bears_it(
     assert command("evaluate", made_release.prepared, *options) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["system"] == "ensemble, challenge"
     header = json.loads((tmp_path / "egoexo4d_val_ensemble_challenge.jsonl").read_text().splitlines()[0])
-    assert "'weight': 3.0" in header["settings"] and "PosixPath('z')" in header["settings"]
+    settings = header["settings"]
+    assert settings["ensemble.members.0.weight"] == 3.0
+    assert settings["ensemble.members.1.checkpoint"] == f"sha256 {hashlib.sha256(b'z').hexdigest()}"
     assert len(loaded[0][1].asked) == 9
 
 
 def test_a_run_does_not_go_on_with_other_weights_of_the_same_name(
     made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: Any
 ) -> None:
-    """Of the same size, and other in its middle only; a copy is the same."""
+    """Of the same size, and other in one byte only; a copy is the same, wherever it lies."""
     weights = tmp_path / "weights.pth"
-    content = bytes(3 * 2**20)
+    content = bytes(40 * 2**20)
     weights.write_bytes(content)
     arguments = ("evaluate", made_release.prepared, "--system", "potter", "--potter-checkpoint", weights)
     arguments += ("--hands", tmp_path / "hands.jsonl")
     assert command(*arguments) == 0
-    weights.unlink()
-    weights.write_bytes(content)
-    assert command(*arguments, "--resume") == 0
-    weights.write_bytes(content[: 2**20] + b"1" + content[2**20 + 1 :])
+    weights.rename(tmp_path / "copy.pth")
+    moved = [tmp_path / "copy.pth" if argument == weights else argument for argument in arguments]
+    assert command(*moved, "--resume") == 0
+    weights.write_bytes(content[:1_900_000] + b"1" + content[1_900_001:])
     capsys.readouterr()
     assert command(*arguments, "--resume") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{weights} had other weights in it" in line
+    assert "is of another run: potter.checkpoint had other weights in it" in line
 
 
 def test_every_file_of_an_ensemble_is_told_apart() -> None:

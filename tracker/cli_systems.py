@@ -133,11 +133,13 @@ class RunOptions:
         return self._run(preset.name, config, hands, measured=measured)
 
     def _run(self, name: str, config: "TrackerConfig", hands: Path, *, measured: bool) -> "Run":
+        from tracker.research.evaluation.egoexo4d_command import Run
+        from tracker.research.evaluation.egoexo4d_weights import refuse_unusable_weights
+
         if measured and self.mode == "tracker":
             config = config.unsmoothed()
         check_output_file(hands, overwrite=True)  # one that is there is gone on with, or refused by the run
-        from tracker.research.evaluation.egoexo4d_command import Run
-
+        refuse_unusable_weights(config)
         return Run(name, self.mode, config, hands, self.resume)
 
 

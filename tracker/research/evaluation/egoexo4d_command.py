@@ -1,7 +1,7 @@
 """The commands ``egoexo4d prepare | submit | validate``, and running a system: what they do and say."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from tracker.placement import find_placement
 from tracker.pose import PoseBackend, load_pose_backend
 from tracker.pose.ensemble import Member, load_ensemble
 from tracker.progress import CountingBar
+from tracker.research.evaluation.egoexo4d_identity import settings_of
 from tracker.research.evaluation.egoexo4d_lines import ReadHands
 from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
 from tracker.research.evaluation.egoexo4d_run import Job, run_systems
@@ -28,7 +29,6 @@ from tracker.research.evaluation.egoexo4d_systems import (
     open_hand_in_box,
 )
 from tracker.research.evaluation.egoexo4d_temporal import WAYS, Smoothing, smoothed
-from tracker.research.evaluation.egoexo4d_weights import identities
 from tracker.research.ground_truth.egoexo4d import (
     TURN,
     PreparedTake,
@@ -235,7 +235,8 @@ def run_side_by_side(
         Of each system its hands, or why it could not run.
     """
     shared = Shared()
-    jobs = [_job(run, tally, shared) for run, tally in runs]
+    own_cameras = any(take.own_camera for take in takes)
+    jobs = [_job(run, tally, shared, own_cameras=own_cameras) for run, tally in runs]
     total = sum(map(len, takes))
     what = runs[0][0].name if len(runs) == 1 else f"{len(runs)} systems"
     try:
@@ -259,15 +260,14 @@ def run_side_by_side(
     return results
 
 
-def _job(run: Run, tally: Tally, shared: Shared) -> Job:
+def _job(run: Run, tally: Tally, shared: Shared, *, own_cameras: bool) -> Job:
     return Job(
         run.config.backend,
         lambda: load_system(run.mode, run.config, shared),
         run.hands,
         tally,
         stateful=run.mode == "tracker",
-        settings=f"{run.mode} {asdict(run.config)}",
-        weights=identities(run.config),
+        settings=settings_of(run.mode, run.config, own_cameras=own_cameras),
         resume=run.resume,
     )
 

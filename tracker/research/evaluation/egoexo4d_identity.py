@@ -21,7 +21,7 @@ MOST_NAMED = 3
 _CONTENT = "sha256 "
 
 
-def settings_of(mode: str, config: TrackerConfig, *, intrinsics: str) -> Settings:
+def settings_of(mode: str, config: TrackerConfig, *, own_cameras: bool) -> Settings:
     """All that a system's hands depend on beside the boxes and pictures.
 
     Files stand by what is in them, so a copy of the weights elsewhere is the same and other ones at the same
@@ -30,13 +30,16 @@ def settings_of(mode: str, config: TrackerConfig, *, intrinsics: str) -> Setting
     Args:
         mode: ``challenge`` or ``tracker``.
         config: of the tracker.
-        intrinsics: where the cameras' come from.
+        own_cameras: the takes' intrinsics are their own, from the release.
 
     Raises:
         UsageError: a file cannot be read.
     """
     used = set(weight_files(config))
-    settings: dict[str, object] = {"mode": mode, "intrinsics": intrinsics}
+    settings: dict[str, object] = {
+        "mode": mode,
+        "intrinsics": "the takes' own" if own_cameras else "nominal",
+    }
     for name, value in _flat(asdict(config)):
         if not isinstance(value, Path):
             settings[name] = value

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from tracker.errors import UsageError
-from tracker.joints import NUM_JOINTS, FloatArray, Side
+from tracker.joints import FloatArray, Side
+from tracker.research.evaluation.egoexo4d_identity import Settings, differences
 from tracker.research.evaluation.egoexo4d_metric import HandKey
+from tracker.research.evaluation.egoexo4d_submission import wrong_with_hand
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame
 from tracker.whole_file import whole_file
 
-FORMAT, VERSION = "egoexo4d-hands", 1
+FORMAT, VERSION = "egoexo4d-hands", 2
 FrameKey = tuple[str, int]
 
 
@@ -37,11 +39,6 @@ class ReadHands:
     """(21, 3) in the landscape camera's frame."""
 
 
-def is_hand(joints_m: FloatArray) -> bool:
-    """Whether it is 21 x 3 numbers."""
-    return joints_m.shape == (NUM_JOINTS, 3) and bool(np.isfinite(joints_m).all())
-
-
 def digest(frames: Sequence[AnnotatedFrame]) -> str:
     """A short name for frames and boxes: the same for the same annotation file."""
     parts = hashlib.sha256()
@@ -50,10 +47,10 @@ def digest(frames: Sequence[AnnotatedFrame]) -> str:
     return parts.hexdigest()[:16]
 
 
-def header_of(system: str, settings: str, weights: Mapping[str, str], boxes: str) -> dict[str, Any]:
-    """The first line of a run: which system, how set up, with what weights, on which boxes (`digest`)."""
+def header_of(system: str, settings: Settings, boxes: str) -> dict[str, Any]:
+    """The first line of a run: which system, how set up, on which boxes (`digest`)."""
     header = {"type": "header", "format": FORMAT, "version": VERSION, "system": system}
-    return header | {"settings": settings, "weights": dict(weights), "boxes": boxes}
+    return header | {"settings": dict(settings), "boxes": boxes}
 
 
 def frames_before(path: Path, header: Mapping[str, Any], *, resume: bool) -> dict[FrameKey, dict[str, Any]]:
@@ -90,24 +87,13 @@ def _check_header(path: Path, lines: Sequence[Mapping[str, Any]], header: Mappin
     found = lines[0] if lines else {}
     if found.get("format") != FORMAT or found.get("version") != VERSION:
         raise UsageError(f"{path} does not hold EgoExo4D hands of this version")
-    for name in ("system", "settings", "boxes") if header is not None else ():
-        assert header is not None
-        if found.get(name) != header[name]:
-            raise UsageError(
-                f"{path} is of another run: its {name} are {found.get(name)!r}, now {header[name]!r}; "
-                "choose another file"
-            )
-    if header is not None:
-        _check_weights(path, found.get("weights") or {}, header["weights"])
-
-
-def _check_weights(path: Path, found: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Refuse lines of other networks, also where their files have the same names."""
-    changed = [name for name in now if found.get(name) != now[name]]
+    if header is None:
+        return
+    changed = differences(found["settings"], header["settings"])
+    if not changed and found["boxes"] != header["boxes"]:
+        changed = "its boxes are of other annotations"
     if changed:
-        raise UsageError(
-            f"{path} is of another run: {', '.join(changed)} had other weights in it; choose another file"
-        )
+        raise UsageError(f"{path} is of another run: {changed}; choose another file by --hands")
 
 
 def read_lines(path: Path) -> ReadHands:
@@ -128,8 +114,9 @@ def read_lines(path: Path) -> ReadHands:
             for side in Side:
                 if line[f"{side.value}_hand_3d"] is not None:
                     joints_m = np.array(line[f"{side.value}_hand_3d"], dtype=np.float64)
-                    if not is_hand(joints_m):
-                        raise ValueError(f"its {side.value} hand is no 21 x 3 numbers")
+                    wrong = wrong_with_hand(joints_m)
+                    if wrong is not None:
+                        raise ValueError(f"the {side.value} hand: {wrong[1]}")
                     hands[uid, frame, side] = joints_m
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{path}, line {number}: {error}") from error

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from tracker.errors import TrackerError, UsageError
 from tracker.joints import FloatArray, Side
 from tracker.pose.networks import without_trace
+from tracker.research.evaluation.egoexo4d_identity import Settings
 from tracker.research.evaluation.egoexo4d_lines import (
     FrameKey,
     ReadHands,
@@ -23,9 +24,9 @@ from tracker.research.evaluation.egoexo4d_lines import (
     digest,
     frames_before,
     header_of,
-    is_hand,
     read_lines,
 )
+from tracker.research.evaluation.egoexo4d_submission import wrong_with_hand
 from tracker.research.evaluation.egoexo4d_systems import System
 from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, GivenHands, Tally
@@ -47,10 +48,8 @@ class Job:
     """Gets frames that could not be read and hands that were not found or are NaN."""
     stateful: bool = False
     """What it says of a frame depends on the frames before, so a take can only be read from its start."""
-    settings: str = ""
+    settings: Settings = field(default_factory=dict)
     """How it is set up; a run is only resumed with the same."""
-    weights: Mapping[str, str] = field(default_factory=dict)
-    """A name for what is in each file of weights, by path; a run is only resumed with the same."""
     resume: bool = False
     """Go on after the frames, of stateful systems the takes, that ``path`` holds already."""
 
@@ -144,7 +143,7 @@ class _Runner:
     def begin(self, takes: Sequence[PreparedTake], boxes: str) -> None:
         """See what is done already; where frames are left, load the system and begin its lines."""
         job = self._job
-        header = header_of(job.system, job.settings, job.weights, boxes)
+        header = header_of(job.system, job.settings, boxes)
         kept = frames_before(job.path, header, resume=job.resume)
         wanted = {take.uid: {(take.uid, frame.frame_number) for frame in take.frames} for take in takes}
         if job.stateful:
@@ -188,8 +187,9 @@ class _Runner:
         self, joints_m: FloatArray | None, side: Side, given: GivenHands, where: str
     ) -> FloatArray | None:
         """A hand, if it is one; counted where it is none."""
-        if joints_m is not None and not is_hand(joints_m):
-            self._job.tally.add("hands that came out as no numbers", f"{where}, {side.value}")
+        wrong = None if joints_m is None else wrong_with_hand(joints_m)
+        if wrong is not None:
+            self._job.tally.add("answers that are no hand", f"{where}, {side.value}: {wrong[1]}")
             return None
         if joints_m is None and side in given.sides:
             self._job.tally.add("hands not found", f"{where}, {side.value}")

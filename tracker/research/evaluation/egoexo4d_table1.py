@@ -13,7 +13,6 @@ from tracker.research.evaluation.egoexo4d_metric import scored_hands
 from tracker.research.evaluation.egoexo4d_presets import PRESETS, Preset
 from tracker.research.evaluation.egoexo4d_scoring import Answers, Extras, OpenedTakes
 from tracker.research.evaluation.egoexo4d_table import TableRow, overall, table1_to_json, table1_to_text
-from tracker.research.evaluation.egoexo4d_weights import weight_files
 from tracker.research.ground_truth.egoexo4d_values import Tally
 
 
@@ -39,7 +38,6 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
     for reason in dict.fromkeys(reason for reason in runs.values() if isinstance(reason, str)):
         say(f"weights missing: {reason}")
     ready = {name: run for name, run in runs.items() if isinstance(run, Run)}
-    _refuse_weights_not_there(ready.values())
     _refuse_files_there(ready.values())
     read = _read(ready, opened, say)
     rows = [_row(preset, runs[preset.name], read.get(preset.name), opened) for preset in PRESETS.values()]
@@ -65,14 +63,6 @@ def _run_or_reason(preset: Preset, run_of: Callable[[Preset], Run]) -> Run | str
         return run_of(preset)
     except (WeightsError, MissingDependencyError) as error:
         return str(error)
-
-
-def _refuse_weights_not_there(runs: Iterable[Run]) -> None:
-    """Before hours of running: files that were named and are not there."""
-    files = dict.fromkeys(path for run in runs for path in weight_files(run.config))
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise UsageError(f"{', '.join(missing)}: no such file of weights")
 
 
 def _refuse_files_there(runs: Iterable[Run]) -> None:

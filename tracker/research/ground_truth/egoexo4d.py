@@ -11,7 +11,7 @@ there as they are, in landscape.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -64,6 +64,8 @@ class PreparedTake:
     """One for each frame, there or not."""
     lens: Camera | None = None
     """What took the pictures before they were undistorted, in landscape; None without its calibration."""
+    own_camera: bool = False
+    """The camera is the take's own, from the release, not the pinhole that every picture is made for."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -84,13 +86,10 @@ class PreparedTake:
 
     def only(self, indices: Sequence[int]) -> "PreparedTake":
         """The take with some of its frames."""
-        return PreparedTake(
-            self.uid,
-            self.name,
-            tuple(self.frames[index] for index in indices),
-            self.camera,
-            tuple(self.pictures[index] for index in indices),
-            self.lens,
+        return replace(
+            self,
+            frames=tuple(self.frames[index] for index in indices),
+            pictures=tuple(self.pictures[index] for index in indices),
         )
 
 
@@ -146,7 +145,10 @@ def takes_of(
             _tell_empty(of_take, tally)
         pictures = tuple(picture_path(prepared, split, frame) for frame in of_take)
         name = of_take[0].take_name
-        takes.append(PreparedTake(uid, name, tuple(of_take), camera, pictures, _lens(prepared, name, tally)))
+        lens = _lens(prepared, name, tally)
+        takes.append(
+            PreparedTake(uid, name, tuple(of_take), camera, pictures, lens, own_camera=release is not None)
+        )
     return takes
 
 
