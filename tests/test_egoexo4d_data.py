@@ -388,8 +388,8 @@ def test_a_take_without_video_is_named_and_the_others_go_on(
     shutil.copy(made_release.raw / "takes.json", tmp_path / "raw")
     frames, tally = read_annotations(made_release.annotations), Tally()
     prepare_pictures(tmp_path / "raw", tmp_path, "val", frames, tally, observe=lambda n: None)
-    assert tally.counts["takes without pictures"] == 1 and tally.counts["pictures written"] == 4
-    assert FIRST.name in tally.places["takes without pictures"][0]
+    assert tally.counts["takes that lack pictures"] == 1 and tally.counts["pictures written"] == 4
+    assert FIRST.name in tally.places["takes that lack pictures"][0]
 
 
 # Prepared files as clips

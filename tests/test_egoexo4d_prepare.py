@@ -4,6 +4,7 @@ import copy
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,23 @@ def test_takes_of_another_split_or_benchmark_are_left_out_as_the_public_tools_do
         tally = tally_of(raw, made_release.prepared)
         assert tally.places.get("takes that splits.json counts to no hand poses of val", []) == left_out
         assert tally.counts["takes read"] == 2 - len(left_out)
+
+
+def test_a_frame_that_the_video_lacks_is_named_and_the_others_have_pictures(
+    made_release: MadeRelease, tmp_path: Path
+) -> None:
+    write_calibrations(tmp_path)
+    first = [frame for frame in read_annotations(made_release.annotations) if frame.take_uid == FIRST.uid]
+    frames, tally = [*first, replace(first[0], frame_number=400)], Tally()
+    prepare_pictures(made_release.raw, tmp_path, "val", frames, tally, observe=lambda pictures: None)
+    assert tally.counts == {"pictures written": len(first), "takes that lack pictures": 1}
+    assert tally.places["takes that lack pictures"][0].endswith("has 19 frames, no frame 400")
+
+
+def test_a_take_without_a_frame_to_keep_is_named(made_release: MadeRelease, tmp_path: Path) -> None:
+    raw = raw_copy(made_release, tmp_path)
+    (raw / f"annotations/ego_pose/val/hand/annotation/{FIRST.uid}.json").write_text("{}")
+    assert tally_of(raw, made_release.prepared).places["takes without a frame to keep"] == [FIRST.uid]
 
 
 # Writing

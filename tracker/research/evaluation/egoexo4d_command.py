@@ -98,7 +98,7 @@ def _prepare_split(release: Path, prepared: Path, split: str, kind: Kind, pictur
             prepare_pictures(release, prepared, split, frames, tally, observe=bar.observe)
     print(f"{split}:")
     print("\n".join(f"  {line}" for line in tally.lines()), flush=True)
-    return not any(name in tally.counts for name in ("takes left out", "takes without pictures"))
+    return not any(name in tally.counts for name in ("takes left out", "takes that lack pictures"))
 
 
 def _test_boxes(path: Path) -> tuple[AnnotatedFrame, ...]:

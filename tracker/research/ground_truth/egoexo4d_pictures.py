@@ -145,7 +145,7 @@ def _run(jobs: Sequence[_Job], workers: int, tally: Tally, observe: Callable[[in
                     done.result()
                 except UsageError as error:
                     with lock:
-                        tally.add("takes without pictures", str(error))
+                        tally.add("takes that lack pictures", str(error))
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -189,18 +189,18 @@ def read_frames(
     the decoder has several, which costs a fifth more work in all.
 
     Raises:
-        UsageError: it is no video that can be read, or has no frame of such a number.
+        UsageError: it is no video that can be read, or has no frame of such a number, which is said when the
+            frames that it has are given.
     """
     try:
         times, keys = _index(video)
-        if numbers and numbers[-1] >= len(times):
-            raise UsageError(f"{video} has {len(times)} frames, no frame {numbers[-1]}")
+        there = [number for number in numbers if number < len(times)]
         with av.open(str(video)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO" if threads else "NONE"
             decoded = iter(container.decode(stream))
             reached = -1
-            for number in numbers:
+            for number in there:
                 start = times[number]
                 if reached < 0 or any(times[reached] < key <= start for key in keys):
                     container.seek(start, stream=stream)
@@ -213,6 +213,8 @@ def read_frames(
                 reached = number
                 image: Any = picture.to_ndarray(format="rgb24")
                 yield number, image
+        if len(there) < len(numbers):
+            raise UsageError(f"{video} has {len(times)} frames, no frame {numbers[len(there)]}")
     except (FFmpegError, OSError, IndexError) as error:
         raise UsageError(f"cannot read the video {video}: {error}") from error
 

@@ -86,7 +86,9 @@ def prepare_annotations(
             tally.add("takes left out", str(error))
             continue
         tally.add("takes read")
-        yield from take_frames(files, kind, tally)
+        frames = list(take_frames(files, kind, tally))
+        tally.add("takes without a frame to keep", take_uid, count=int(not frames))
+        yield from frames
 
 
 def read_take(
