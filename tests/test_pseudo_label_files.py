@@ -14,17 +14,20 @@ from egoexo4d_release import (
     ONE_VIEW,
     SECOND,
     TAKES,
+    MadeRelease,
     annotated_joints,
     kept_joints,
     prepared_annotations,
     raw_frame,
 )
 from labelled_takes import MadeTake, distances_m, made_take
+from PIL import Image
 from standin_mano import mano_arrays
 
 from tracker.cli import main
 from tracker.errors import SinkFailedError, UsageError
 from tracker.joints import Side
+from tracker.research.evaluation.egoexo4d_drawing import PREDICTED_COLOUR, TRUE_COLOUR
 from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.pseudo_labels import command
 from tracker.research.pseudo_labels.command import Labelling, label_takes
@@ -32,6 +35,8 @@ from tracker.research.pseudo_labels.files import labels_path, made_from, read_la
 from tracker.research.pseudo_labels.keypoints import read_keypoints, weighted_by_views
 from tracker.research.pseudo_labels.labels import ManoTake, OpenHandParameters
 from tracker.research.pseudo_labels.problem import FitSettings, TakeKeypoints
+from tracker.research.pseudo_labels.report import MOST_TAKES, TakeSummary, headline, to_text
+from tracker.research.pseudo_labels.sheet import OF_EACH, telling
 
 
 def lines_of(made: MadeTake) -> list[dict[str, Any]]:
@@ -237,15 +242,17 @@ def test_only_what_is_missing_is_made_again(tmp_path: Path, monkeypatch: pytest.
         return fit(model, keypoints, settings)
 
     monkeypatch.setattr(command, "fit_take", counting)
+    said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        label_takes(takes, tmp_path, Labelling(), resume=False, say=print)
+        label_takes(takes, tmp_path, Labelling(), resume=False, say=said.append)
+    assert said == ["stopped; 2 of 4 takes are done, --resume goes on from there"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["take0.npz", "take1.npz"]
     before = labels_path(tmp_path, "take0").read_bytes()
     with pytest.raises(UsageError, match=r"take0\.npz is there already; --resume"):
         label_takes(takes, tmp_path, Labelling(), resume=False, say=print)
     fitted.clear()
     fitted.append("dead")
-    said: list[str] = []
+    said.clear()
     label_takes(takes, tmp_path, Labelling(), resume=True, say=said.append)
     assert fitted == ["dead", "take2", "take3"]
     assert said[0] == "2 takes were there already"
@@ -353,3 +360,62 @@ def test_the_command_fits_mano_where_it_is(
     np.testing.assert_array_equal(labels.mano(3).betas, labels.parameters.betas)
     assert made_from(labels_path(tmp_path / "a", "made")).startswith("mano ")
     assert run(lines, tmp_path / "a", "--mano", tmp_path / "mano.npz", "--model", "open-hand") == 2
+
+
+def test_the_sheet_shows_hands_over_their_pictures(
+    made_release: MadeRelease, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "labels"
+    assert run(made_release.prepared, out, "--split", "val", "--sheet") == 0
+    assert f"wrote {out / 'hands.png'}: 12 hands" in capsys.readouterr().err
+    sheet = np.asarray(Image.open(out / "hands.png")).astype(int)
+    for panel in np.split(sheet, 12):
+        seen, fitted = panel[30:, :320], panel[30:, 326:646]
+        for part, colour in ((seen, TRUE_COLOUR), (fitted, PREDICTED_COLOUR)):
+            assert (np.abs(part - colour).max(axis=-1) < 12).sum() > 200
+    assert run(made_release.annotations, tmp_path / "other", "--sheet") == 2
+    assert "--sheet needs pictures" in capsys.readouterr().err
+
+
+def test_a_stricter_bound_makes_labels_bad_and_the_report_says_so(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = write_lines(tmp_path / "k.jsonl", lines_of(made_take(6, seed=2, noise_m=0.004)))
+    assert run(lines, tmp_path / "a") == 0
+    usual = capsys.readouterr()
+    assert run(lines, tmp_path / "b", "--most-rms-mm", "0.001") == 0
+    strict = capsys.readouterr()
+    good = int(read_labels(labels_path(tmp_path / "a", "made")).good.sum())
+    assert good > 0 and f"6 hands, {good} of them good" in usual.err
+    assert "0 of them good" in strict.err and "bad: 6 large residual" in strict.err
+    for printed, good in ((usual.out, good), (strict.out, 0)):
+        counted, kept = (list(map(int, row.split()[-7:])) for row in printed.splitlines()[1:3])
+        assert sum(counted) == 6 and sum(kept) == good
+    assert run(lines, tmp_path / "c", "--most-rms-mm", "0") == 2
+
+
+def summary(take: str, rms_mm: list[float], bad: int) -> TakeSummary:
+    good = np.arange(len(rms_mm)) >= bad
+    return TakeSummary(take, np.array(rms_mm), good, {"large_residual": bad}, 1.0)
+
+
+def test_the_report_lists_the_worst_takes_first_and_counts_every_hand() -> None:
+    takes = [summary(f"take{k}", [1.0, 3.0, 13.0], 0) for k in range(11)]
+    takes += [summary("worst", [1.0, 13.0], 2), summary("bad", [1.0, 2.0, 13.0], 1)]
+    lines = to_text(takes).splitlines()
+    assert [line.split()[0] for line in lines[5:7]] == ["worst", "bad"]
+    assert len(lines) == 5 + MOST_TAKES + 1 and lines[-1] == "and 3 takes with fewer bad labels"
+    assert lines[1].split()[1:] == ["13", "12", "0", "0", "0", "0", "13"]
+    assert headline(takes)[0].startswith("13 takes, 38 hands, 35 of them good")
+
+
+def test_the_telling_hands_are_the_best_the_middling_and_the_worst() -> None:
+    rms_m, good = np.arange(40) / 1e3, np.ones(40, dtype=bool)
+    good[[5, 20]] = False
+    chosen = telling(rms_m, good).tolist()
+    assert chosen[:OF_EACH] == [0, 1, 2, 3] and chosen[-OF_EACH:] == [38, 39, 5, 20]
+    assert len(chosen) == 3 * OF_EACH
+    for few in range(1, 3 * OF_EACH):  # all there are, or as many, each once
+        rows = telling(rms_m[:few], good[:few]).tolist()
+        assert len(set(rows)) == len(rows) and set(rows) <= set(range(few))
+        assert len(rows) == few or few > OF_EACH

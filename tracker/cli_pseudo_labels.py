@@ -1,5 +1,6 @@
 """The command ``egoexo4d pseudo-labels``: a body model fitted to 3D keypoints."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,7 @@ from tracker.errors import UsageError
 
 if TYPE_CHECKING:
     from tracker.mano_numpy import ManoModel
+    from tracker.research.pseudo_labels.problem import TakeKeypoints
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class PseudoLabels:
     """MANO's file, where it is not in the weights' folder."""
     release: Path | None = None
     """The downloaded release: joints then count by how many cameras saw them."""
+    most_rms_mm: float = 12.0
+    """A label whose hand lies farther than this from its keypoints is bad."""
+    sheet: bool = False
+    """Also draw the best, middling and worst hands in their pictures, into hands.png in that folder."""
     resume: bool = False
     """Keep the takes that are done, with the same keypoints and model."""
 
@@ -41,8 +47,13 @@ class PseudoLabels:
         from tracker.research.ground_truth.egoexo4d_values import Tally
         from tracker.research.pseudo_labels.command import Labelling, label_takes
         from tracker.research.pseudo_labels.keypoints import read_keypoints, weighted_by_views
+        from tracker.research.pseudo_labels.labels import Demands
 
-        labelling = Labelling(self._mano())
+        if self.sheet and not self.keypoints.is_dir():
+            raise UsageError("--sheet needs pictures: give the folder of prepared files")
+        if not 0 < self.most_rms_mm < math.inf:
+            raise UsageError(f"--most-rms-mm is {self.most_rms_mm:g}; want millimetres")
+        labelling = Labelling(self._mano(), demands=Demands(most_rms_m=self.most_rms_mm / 1e3))
         tally, path = Tally(), self.keypoints
         with interruptible():
             if path.is_dir():
@@ -52,7 +63,18 @@ class PseudoLabels:
                 takes = weighted_by_views(takes, self.release, self.split, self.annotations, tally)
             for line in tally.lines():
                 say(line)
-            return label_takes(takes, self.out, labelling, resume=self.resume, say=say)
+            status = label_takes(takes, self.out, labelling, resume=self.resume, say=say)
+            if self.sheet:
+                self._draw(takes, path)
+            return status
+
+    def _draw(self, takes: "list[TakeKeypoints]", annotations: Path) -> None:
+        from tracker.research.ground_truth.egoexo4d import open_takes
+        from tracker.research.pseudo_labels.sheet import write_sheet
+
+        sheet = self.out / "hands.png"
+        shown = write_sheet(sheet, self.out, takes, open_takes(self.keypoints, annotations, self.split))
+        say(f"wrote {sheet}: {shown} hands" if shown else "no sheet: none of their pictures can be read")
 
     def _mano(self) -> "ManoModel | None":
         if self.model == "open-hand":

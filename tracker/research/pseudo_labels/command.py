@@ -1,7 +1,6 @@
 """The command ``egoexo4d pseudo-labels``: keypoints in, a file of labels for each take out."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,11 +10,19 @@ import numpy as np
 from tracker.errors import UsageError
 from tracker.mano_numpy import ManoModel
 from tracker.progress import CountingBar
-from tracker.research.pseudo_labels.files import MANO, OPEN_HAND, labels_path, made_from, write_labels
-from tracker.research.pseudo_labels.labels import Demands, TakeLabels, labels_of
+from tracker.research.pseudo_labels.files import (
+    MANO,
+    OPEN_HAND,
+    labels_path,
+    made_from,
+    read_labels,
+    write_labels,
+)
+from tracker.research.pseudo_labels.labels import Demands, labels_of
 from tracker.research.pseudo_labels.mano_hand import ManoHand
 from tracker.research.pseudo_labels.open_hand import OpenHand
 from tracker.research.pseudo_labels.problem import FitSettings, TakeKeypoints
+from tracker.research.pseudo_labels.report import TakeSummary, headline, to_text
 from tracker.research.pseudo_labels.solver import fit_take
 
 Say = Callable[[str], None]
@@ -45,7 +52,7 @@ class Labelling:
 def label_takes(
     takes: Sequence[TakeKeypoints], out: Path, labelling: Labelling, *, resume: bool, say: Say
 ) -> int:
-    """Write the labels of every take; returns the exit status.
+    """Write the labels of every take and print what they came to; returns the exit status.
 
     Args:
         takes: their keypoints.
@@ -67,19 +74,25 @@ def label_takes(
     except OSError as error:
         raise UsageError(f"cannot make the folder {out}: {error.strerror}") from error
     model = OpenHand() if labelling.mano is None else ManoHand(labelling.mano)
-    summary = Summary()
-    with CountingBar(sum(len(take) for take in takes), unit="hand", what="pseudo labels") as bar:
-        for take in takes:
-            path, key = labels_path(out, take.take), labelling.made_from(take)
-            if _is_made(path, key):
-                summary.kept += 1
-            else:
-                labels = labels_of(model, take, fit_take(model, take, labelling.settings), labelling.demands)
-                write_labels(path, labels, key)
-                summary.add(labels)
-            bar.observe(len(take))
-    for line in summary.lines():
+    kept, summaries = 0, list[TakeSummary]()
+    try:
+        with CountingBar(sum(len(take) for take in takes), unit="hand", what="pseudo labels") as bar:
+            for take in takes:
+                path, key = labels_path(out, take.take), labelling.made_from(take)
+                if _is_made(path, key):
+                    kept, labels = kept + 1, read_labels(path)
+                else:
+                    fit = fit_take(model, take, labelling.settings)
+                    labels = labels_of(model, take, fit, labelling.demands)
+                    write_labels(path, labels, key)
+                summaries.append(TakeSummary.of(labels))
+                bar.observe(len(take))
+    except KeyboardInterrupt:
+        say(f"stopped; {len(summaries)} of {len(takes)} takes are done, --resume goes on from there")
+        raise
+    for line in [f"{kept} takes were there already"] * bool(kept) + headline(summaries):
         say(line)
+    print(to_text(summaries))
     return 0
 
 
@@ -90,33 +103,3 @@ def _is_made(path: Path, key: str) -> bool:
         return made_from(path) == key
     except UsageError:  # damaged, or something else under that name: made again
         return False
-
-
-class Summary:
-    """What a run wrote."""
-
-    def __init__(self) -> None:
-        self.kept = self._takes = self._hands = self._good = 0
-        self._reasons: Counter[str] = Counter()
-        self._rms_m: list[float] = []
-
-    def add(self, labels: TakeLabels) -> None:
-        """Count a take."""
-        self._takes += 1
-        self._hands += len(labels)
-        self._good += int(labels.good.sum())
-        self._reasons.update(labels.counts())
-        self._rms_m += labels.rms_m.tolist()
-
-    def lines(self) -> list[str]:
-        """For a person."""
-        lines = [f"{self.kept} takes were there already"] if self.kept else []
-        if not self._takes:
-            return lines
-        median_mm = 1e3 * float(np.median(self._rms_m))
-        lines.append(
-            f"{self._takes} takes, {self._hands} hands, {self._good} of them good; "
-            f"median residual {median_mm:.1f} mm"
-        )
-        reasons = [f"{count} {reason.replace('_', ' ')}" for reason, count in self._reasons.items() if count]
-        return [*lines, f"bad: {', '.join(reasons)}"] if reasons else lines

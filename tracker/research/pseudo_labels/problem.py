@@ -71,7 +71,7 @@ class FitSettings:
     """At most; the shape is done when a step would lower the sum of squares by less than `shape_gain`."""
     shape_gain: float = 0.01
     """A step of a tenth of the shape's own uncertainty gains as much."""
-    iterations: int = 30
+    iterations: int = 60
     """At most; a hand is done when nothing of it moves by more than `settled_m`."""
     settled_m: float = 2e-5
     damping: float = 1e-3
