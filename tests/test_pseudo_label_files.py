@@ -388,9 +388,9 @@ def test_a_stricter_bound_makes_labels_bad_and_the_report_says_so(
     good = int(read_labels(labels_path(tmp_path / "a", "made")).good.sum())
     assert good > 0 and f"6 hands, {good} of them good" in usual.err
     assert "0 of them good" in strict.err and "bad: 6 large residual" in strict.err
-    for printed, good in ((usual.out, good), (strict.out, 0)):
+    for printed, expected in ((usual.out, good), (strict.out, 0)):
         counted, kept = (list(map(int, row.split()[-7:])) for row in printed.splitlines()[1:3])
-        assert sum(counted) == 6 and sum(kept) == good
+        assert sum(counted) == 6 and sum(kept) == expected
     assert run(lines, tmp_path / "c", "--most-rms-mm", "0") == 2
 
 
