@@ -1,5 +1,6 @@
 """Clips as benchmarks need them: longer than they are, at another rate, of another size."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,34 +22,42 @@ def lengthened(clip: Path, frames: int, folder: Path, *, speed: Fraction = Fract
     with av.open(str(clip)) as source, av.open(str(longer), "w") as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
-        written, offset = 0, 0
-        while written < frames:
-            packets = _packets(source, stream)
-            length = max(pts + (packet.duration or 1) for packet, pts, _ in packets)
-            for packet, pts, dts in packets:  # writing one changes its times
-                packet.pts, packet.dts = round((pts + offset) / speed), round((dts + offset) / speed)
+        written = 0
+        for turn in turns(source, stream):
+            for packet, pts, dts in turn:
+                packet.pts, packet.dts = round(pts / speed), round(dts / speed)
                 packet.stream = copy
                 target.mux(packet)
-            written += len(packets)
-            offset += length
+            written += len(turn)
+            if written >= frames:
+                break
     return longer
 
 
-def _packets(source: InputContainer, stream: VideoStream) -> list[tuple["Packet[VideoStream]", int, int]]:
-    """The stream's packets from its start, each with its times.
+Turn = list[tuple["Packet[VideoStream]", int, int]]
+"""One showing of a clip: its packets, each with its presentation and decoding times."""
+
+
+def turns(source: InputContainer, stream: VideoStream) -> Iterator[Turn]:
+    """The clip again and again, without end; times go on from turn to turn as within one.
 
     Raises:
-        ValueError: a packet has none, so that the clip cannot be copied.
+        ValueError: a packet has no time, so that the clip cannot be copied.
     """
-    source.seek(0)
-    packets = []
-    for packet in source.demux(stream):
-        if packet.size == 0:  # the flush at the end
-            continue
-        if packet.pts is None or packet.dts is None:
-            raise ValueError(f"{source.name} has packets without times")
-        packets.append((packet, packet.pts, packet.dts))
-    return packets
+    interval = round(1 / ((stream.average_rate or 30) * Fraction(stream.time_base or 1)))
+    offset = 0
+    while True:
+        source.seek(0)
+        turn: Turn = []
+        for packet in source.demux(stream):
+            if packet.size == 0:  # the flush at the end
+                continue
+            if packet.pts is None or packet.dts is None:
+                raise ValueError(f"{source.name} has packets without times")
+            turn.append((packet, packet.pts + offset, packet.dts + offset))
+        yield turn
+        times = [pts for _, pts, _ in turn]
+        offset += max(times) - min(times) + interval
 
 
 def resized(clip: Path, width: int, height: int, folder: Path) -> Path:

@@ -12,9 +12,12 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import av
+
+from benchmarks.clips import turns
 
 HOST = "127.0.0.1"
 DATAGRAM_BYTES = 7 * 188
@@ -78,21 +81,13 @@ def send(outlet: Datagrams | Connections, clip: Path) -> None:
     ):
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
-        began_s, offset, end = time.monotonic(), 0, 0
+        began_s = time.monotonic()
         print(f"sending {began_s}", flush=True)
-        while True:
-            source.seek(0)
-            for packet in source.demux(stream):
-                if packet.dts is None or packet.pts is None:  # the flush at the end
-                    continue
-                packet.pts += offset
-                packet.dts += offset
-                end = max(end, packet.pts + (packet.duration or 3000))
-                due_s = began_s + float((packet.dts - (stream.start_time or 0)) * stream.time_base)
-                time.sleep(max(0.0, due_s - time.monotonic()))
-                packet.stream = copy
-                target.mux(packet)
-            offset = end
+        for packet, pts, dts in chain.from_iterable(turns(source, stream)):
+            due_s = began_s + float((dts - (stream.start_time or 0)) * stream.time_base)
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            packet.pts, packet.dts, packet.stream = pts, dts, copy
+            target.mux(packet)
 
 
 def main() -> None:

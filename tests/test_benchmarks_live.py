@@ -5,10 +5,12 @@ import math
 import sys
 import time
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_videos import write_video
 
 import tracker
 
@@ -124,6 +126,17 @@ def test_a_lengthened_clip_has_whole_turns_at_the_rate_asked_for(tmp_path: Path)
     steps_s = np.diff(np.sort(times)) * float(base)
     assert len(times) >= 300 and np.allclose(steps_s, 1 / 60, atol=2e-3)
     assert not math.isclose(steps_s.max(), 0.0)
+
+
+def test_turns_of_a_clip_follow_without_a_gap_wherever_its_times_begin(tmp_path: Path) -> None:
+    """A piece of a recording begins where it was cut out."""
+    clip = write_video(tmp_path / "clip.ts", frames=12, rate=40, times=range(1400, 1700, 25))
+    with clips.av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        ticks = [pts for turn in islice(clips.turns(container, stream), 3) for _, pts, _ in turn]
+    times_s = np.sort(ticks) * float(stream.time_base)
+    assert len(ticks) == 36 and times_s[0] > 1.0
+    np.testing.assert_allclose(np.diff(times_s), 1 / 40, atol=1e-3)
 
 
 def test_a_resized_clip_keeps_its_pictures_and_times(tmp_path: Path) -> None:
