@@ -80,7 +80,7 @@ class Bench:
         """
         on_gpu = self.device.type == "cuda"
         before = before or (lambda: None)
-        for _ in range(3):
+        for _ in range(min(3, self.repeats)):
             before()
             call()
         samples = []
@@ -236,7 +236,7 @@ def bench_of(args: argparse.Namespace) -> Bench:
     ]
     return Bench(
         device=torch.device(args.device),
-        repeats=3 if args.quick else args.repeats,
+        repeats=1 if args.quick else args.repeats,
         image_rgb=image,
         camera=camera,
         crops=[AffineCrop(box, CROP_PX, camera) for box in boxes],

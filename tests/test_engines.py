@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from official_files import OfficialFiles  # noqa: E402
 from scripted_runs import PATIENCE_S, finish, join_or_fail  # noqa: E402
+from tiny_hamer import tiny_hamer  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from tracker.cameras import pinhole_from_fov  # noqa: E402
@@ -42,6 +43,12 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUD
 @pytest.fixture(scope="module")
 def hamer(hamer_files: OfficialFiles) -> Hamer:
     return load_hamer(hamer_files.checkpoint, hamer_files.mano)
+
+
+@pytest.fixture(scope="module")
+def small() -> Hamer:
+    """Where it does not matter what the hands are, only whose."""
+    return tiny_hamer().eval()
 
 
 def frame(seed: int = 0) -> Frame:
@@ -135,15 +142,15 @@ def moved_by(metres: float, exact: PictureReader) -> PictureReader:
 
 @pytest.mark.parametrize(("metres", "measured"), [(0.002, "2.00 mm"), (float("nan"), "nan mm")])
 def test_an_engine_that_moves_joints_is_refused_with_the_measure(
-    hamer: Hamer, metres: float, measured: str
+    small: Hamer, metres: float, measured: str
 ) -> None:
-    exact = PictureReader(hamer)
+    exact = PictureReader(small)
     with torch.inference_mode(), pytest.raises(EngineError, match=measured):
         refuse_if_different("graph", moved_by(metres, exact), exact, CPU)
 
 
-def test_an_engine_that_moves_joints_by_less_is_taken(hamer: Hamer) -> None:
-    exact = PictureReader(hamer)
+def test_an_engine_that_moves_joints_by_less_is_taken(small: Hamer) -> None:
+    exact = PictureReader(small)
     with torch.inference_mode():
         refuse_if_different("graph", moved_by(0.0005, exact), exact, CPU)
 
@@ -287,10 +294,10 @@ def test_a_buffer_that_a_source_uses_again_is_another_picture_in_another_frame()
     assert (step.pictures[-1].numpy() == 7).all()
 
 
-def test_pictures_prepared_in_another_thread_are_read_as_without(hamer: Hamer) -> None:
+def test_pictures_prepared_in_another_thread_are_read_as_without(small: Hamer) -> None:
     """The source's thread runs ahead while hands are read; some frames are dropped."""
     frames = [frame(seed) for seed in range(12)]
-    ahead, plain = (HandReader(load_engine("eager", hamer), CPU) for _ in range(2))
+    ahead, plain = (HandReader(load_engine("eager", small), CPU) for _ in range(2))
     given: queue.Queue[Frame | None] = queue.Queue(maxsize=3)
 
     def source() -> None:

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +23,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfficialFiles]:
-    files = OfficialFiles(shared, tmp_path_factory.mktemp("official"))
-    yield files
-    files.checkpoint.unlink()
-
-
-@pytest.fixture(scope="module")
-def hamer(files: OfficialFiles) -> Hamer:
-    return load_hamer(files.checkpoint, files.mano)
+def hamer(hamer_files: OfficialFiles) -> Hamer:
+    return load_hamer(hamer_files.checkpoint, hamer_files.mano)
 
 
 def run(hamer: Hamer, crops: torch.Tensor) -> HamerOutput:
@@ -47,10 +39,12 @@ def assert_golden(output: HamerOutput, path: Path) -> None:
             np.testing.assert_allclose(values.numpy(), golden[name], rtol=0, atol=1e-4, err_msg=name)
 
 
-def test_two_layers_give_what_the_public_implementation_gives(files: OfficialFiles, hamer: Hamer) -> None:
-    crops = torch.from_numpy(files.script.crops(SEED))
-    assert_golden(run(hamer, crops), files.golden("golden_7_depth2.npz"))
-    with np.load(files.golden("golden_7_depth2.npz")) as golden, torch.inference_mode():
+def test_two_layers_give_what_the_public_implementation_gives(
+    hamer_files: OfficialFiles, hamer: Hamer
+) -> None:
+    crops = torch.from_numpy(hamer_files.script.crops(SEED))
+    assert_golden(run(hamer, crops), hamer_files.golden("golden_7_depth2.npz"))
+    with np.load(hamer_files.golden("golden_7_depth2.npz")) as golden, torch.inference_mode():
         tokens = hamer.network.backbone(crops[..., 32:224])
         np.testing.assert_allclose(tokens.mean(1).numpy(), golden["feature_mean"], rtol=0, atol=1e-4)
 
@@ -74,9 +68,9 @@ def test_what_lies_beside_the_middle_columns_is_not_seen(hamer: Hamer) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_keeps_rotations_and_mesh_in_float32(
-    files: OfficialFiles, hamer: Hamer, dtype: torch.dtype
+    hamer_files: OfficialFiles, hamer: Hamer, dtype: torch.dtype
 ) -> None:
-    half = load_hamer(files.checkpoint, files.mano, dtype=dtype)
+    half = load_hamer(hamer_files.checkpoint, hamer_files.mano, dtype=dtype)
     network = half.network
     products = {network.backbone.patch.weight.dtype, network.backbone.blocks[0].qkv.weight.dtype}
     products |= {network.head.keys_values.weight.dtype, network.head.layers[0].up.weight.dtype}
@@ -127,8 +121,8 @@ def test_nothing_depends_on_the_numbers_but_the_numbers(hamer: Hamer) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_a_cuda_graph_captures_the_whole(files: OfficialFiles) -> None:
-    hamer = load_hamer(files.checkpoint, files.mano, device="cuda", dtype=torch.float16)
+def test_a_cuda_graph_captures_the_whole(hamer_files: OfficialFiles) -> None:
+    hamer = load_hamer(hamer_files.checkpoint, hamer_files.mano, device="cuda", dtype=torch.float16)
     crops = seeded_crops(2).cuda()
     with torch.inference_mode():
         expected = hamer(crops)
@@ -140,9 +134,9 @@ def test_a_cuda_graph_captures_the_whole(files: OfficialFiles) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there_is_named(files: OfficialFiles) -> None:
+def test_a_device_that_is_not_there_is_named(hamer_files: OfficialFiles) -> None:
     with pytest.raises(MissingDependencyError, match="CUDA"):
-        load_hamer(files.checkpoint, files.mano, device="cuda")
+        load_hamer(hamer_files.checkpoint, hamer_files.mano, device="cuda")
 
 
 def test_the_network_needs_numpy_and_torch_alone() -> None:

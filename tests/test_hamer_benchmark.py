@@ -14,7 +14,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def test_it_prints_a_table_and_one_json_line() -> None:
-    command = [sys.executable, "benchmarks/hamer_gpu.py", "--device", "cpu", "--depth", "2", "--quick"]
+    command = [sys.executable, "benchmarks/hamer_gpu.py", "--device", "cpu", "--depth", "1", "--quick"]
     done = subprocess.run(
         [*command, "--hands", "1", "--engines", "graph"],
         cwd=PROJECT,

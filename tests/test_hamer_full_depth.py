@@ -1,5 +1,6 @@
 """The network in its real size, once. Takes a minute, 4 GB of disk and 7 GB of memory."""
 
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -41,8 +42,8 @@ def test_the_converted_file_loads_in_three_seconds(files: OfficialFiles) -> None
     checkpoint, mano = find_weights(folder)
     assert float(read_facts(checkpoint)[JOINT_ERROR]) < 0.5
     for dtype in (torch.float16, torch.float32):
-        took_s = []
-        for _ in range(2):  # the first may wait for the disk
+        took_s = [math.inf]
+        while min(took_s) > 3.0 and len(took_s) < 3:  # the first may wait for the disk
             start_s = time.perf_counter()
             load_hamer(checkpoint, mano, dtype=dtype)
             took_s.append(time.perf_counter() - start_s)

@@ -5,7 +5,7 @@ import os
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +27,6 @@ from tracker.networks.vit import VitConfig  # noqa: E402
 from tracker.networks.weights import from_official, official_shapes, read_official  # noqa: E402
 
 State = dict[str, torch.Tensor]
-
-
-@pytest.fixture(scope="module")
-def files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfficialFiles]:
-    files = OfficialFiles(shared, tmp_path_factory.mktemp("official"))
-    yield files
-    files.checkpoint.unlink()
 
 
 def save(path: Path, state: object, **extra: object) -> Path:
@@ -85,19 +78,19 @@ def test_configurations_in_the_checkpoint_are_passed_over(
     assert torch.equal(found["backbone.some.weight"], wrote["backbone.some.weight"])
 
 
-def test_modules_that_inference_does_not_need_are_ignored_by_name(files: OfficialFiles) -> None:
-    names = read_state_dict(files.checkpoint).keys()
+def test_modules_that_inference_does_not_need_are_ignored_by_name(hamer_files: OfficialFiles) -> None:
+    names = read_state_dict(hamer_files.checkpoint).keys()
     ignored = {"mano.v_template", "mano.joint_map", "discriminator.fc.weight", "initialized"}
     assert ignored < names
-    assert read_official(files.checkpoint).keys() == names - ignored
+    assert read_official(hamer_files.checkpoint).keys() == names - ignored
 
 
-def test_the_listed_shapes_are_those_of_the_reference(files: OfficialFiles) -> None:
-    assert official_shapes(VitConfig()) == dict(files.script.hamer_shapes())
+def test_the_listed_shapes_are_those_of_the_reference(hamer_files: OfficialFiles) -> None:
+    assert official_shapes(VitConfig()) == dict(hamer_files.script.hamer_shapes())
 
 
-def test_every_official_tensor_reaches_ours(files: OfficialFiles) -> None:
-    official = read_official(files.checkpoint)
+def test_every_official_tensor_reaches_ours(hamer_files: OfficialFiles) -> None:
+    official = read_official(hamer_files.checkpoint)
     before = from_official(official)
     unused = {
         # the embedding of an input that is always zero
@@ -111,10 +104,10 @@ def test_every_official_tensor_reaches_ours(files: OfficialFiles) -> None:
         assert any(not torch.equal(changed[ours], before[ours]) for ours in changed), name
 
 
-def test_the_arrays_of_the_official_mano_pickle_come_back(files: OfficialFiles) -> None:
-    found = read_mano_arrays(files.mano)
+def test_the_arrays_of_the_official_mano_pickle_come_back(hamer_files: OfficialFiles) -> None:
+    found = read_mano_arrays(hamer_files.mano)
     for name, array in found.items():
-        expected = files.mano_arrays[name]
+        expected = hamer_files.mano_arrays[name]
         expected = expected.toarray() if hasattr(expected, "toarray") else expected
         np.testing.assert_array_equal(array, expected)
 
@@ -248,26 +241,26 @@ def write_numbers_as_state(path: Path) -> None:
 
 @pytest.mark.parametrize("write", [write_text, write_nothing, write_zip, write_list, write_numbers_as_state])
 def test_other_files_are_refused_as_checkpoints_and_as_mano(
-    files: OfficialFiles, tmp_path: Path, write: Callable[[Path], None]
+    hamer_files: OfficialFiles, tmp_path: Path, write: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "file"
     write(path)
     with pytest.raises(TrackerError, match=str(path)):
-        load_hamer(path, files.mano)
+        load_hamer(path, hamer_files.mano)
     with pytest.raises(TrackerError, match=str(path)):
-        load_hamer(files.checkpoint, path)
+        load_hamer(hamer_files.checkpoint, path)
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "mano"])
-def test_a_missing_file_is_named(files: OfficialFiles, tmp_path: Path, name: str) -> None:
-    paths = {"checkpoint": files.checkpoint, "mano": files.mano, name: tmp_path / "nowhere"}
+def test_a_missing_file_is_named(hamer_files: OfficialFiles, tmp_path: Path, name: str) -> None:
+    paths = {"checkpoint": hamer_files.checkpoint, "mano": hamer_files.mano, name: tmp_path / "nowhere"}
     with pytest.raises(TrackerError, match="nowhere"):
         load_hamer(**paths)
 
 
 @pytest.mark.parametrize("kept", [0.01, 0.5, 0.999])
-def test_a_file_that_is_cut_short_is_refused(files: OfficialFiles, tmp_path: Path, kept: float) -> None:
-    for whole, read in ((files.checkpoint, read_official), (files.mano, read_mano)):
+def test_a_file_that_is_cut_short_is_refused(hamer_files: OfficialFiles, tmp_path: Path, kept: float) -> None:
+    for whole, read in ((hamer_files.checkpoint, read_official), (hamer_files.mano, read_mano)):
         cut = tmp_path / whole.name
         cut.write_bytes(whole.read_bytes()[: int(kept * whole.stat().st_size)])
         with pytest.raises(WeightsError, match=whole.name):
@@ -292,9 +285,9 @@ def test_the_left_hand_is_told_from_the_right_one(tmp_path: Path) -> None:
         read_mano(path)
 
 
-def test_a_file_by_the_name_of_the_left_hand_is_refused(files: OfficialFiles, tmp_path: Path) -> None:
+def test_a_file_by_the_name_of_the_left_hand_is_refused(hamer_files: OfficialFiles, tmp_path: Path) -> None:
     path = tmp_path / "MANO_LEFT.pkl"
-    path.write_bytes(files.mano.read_bytes())
+    path.write_bytes(hamer_files.mano.read_bytes())
     with pytest.raises(WeightsError, match="left hand"):
         read_mano(path)
 

@@ -39,16 +39,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfficialFiles]:
-    files = OfficialFiles(shared, tmp_path_factory.mktemp("official"))
-    yield files
-    files.checkpoint.unlink()
-
-
-@pytest.fixture(scope="module")
-def imported(files: OfficialFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def imported(hamer_files: OfficialFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("imported") / "weights"
-    import_weights(files.checkpoint.parent, folder, say=print)
+    import_weights(hamer_files.checkpoint.parent, folder, say=print)
     yield folder
     for path in folder.iterdir():
         path.unlink()
@@ -77,20 +70,22 @@ def zip_of(path: Path, *members: tuple[str, Path]) -> Path:
 # What comes out
 
 
-def test_a_folder_with_both_becomes_two_files(files: OfficialFiles, imported: Path) -> None:
+def test_a_folder_with_both_becomes_two_files(hamer_files: OfficialFiles, imported: Path) -> None:
     assert names_in(imported) == {"hamer.safetensors", "mano_right.npz"}
     assert find_weights(imported) == (imported / "hamer.safetensors", imported / "mano_right.npz")
 
 
-def test_the_converted_hand_is_the_official_one(files: OfficialFiles, imported: Path) -> None:
-    stored, official = load_mano(imported / "mano_right.npz"), read_mano(files.mano)
+def test_the_converted_hand_is_the_official_one(hamer_files: OfficialFiles, imported: Path) -> None:
+    stored, official = load_mano(imported / "mano_right.npz"), read_mano(hamer_files.mano)
     for name, array in vars(official).items():
         np.testing.assert_array_equal(getattr(stored, name), array)
 
 
-def test_the_converted_network_is_the_official_one_in_float16(files: OfficialFiles, imported: Path) -> None:
+def test_the_converted_network_is_the_official_one_in_float16(
+    hamer_files: OfficialFiles, imported: Path
+) -> None:
     stored = read_converted(imported / "hamer.safetensors", device=torch.device("cpu"))
-    official = from_official(read_official(files.checkpoint))
+    official = from_official(read_official(hamer_files.checkpoint))
     assert stored.keys() == official.keys()
     for name, tensor in stored.items():
         assert torch.equal(tensor, official[name].to(tensor.dtype)), name
@@ -100,25 +95,27 @@ def test_the_converted_network_is_the_official_one_in_float16(files: OfficialFil
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_the_converted_files_load(files: OfficialFiles, imported: Path, dtype: torch.dtype) -> None:
+def test_the_converted_files_load(hamer_files: OfficialFiles, imported: Path, dtype: torch.dtype) -> None:
     crops = seeded_crops(1)
     with torch.inference_mode():
         converted = load_hamer(*find_weights(imported), dtype=dtype)(crops)
-        official = load_hamer(files.checkpoint, files.mano)(crops)
+        official = load_hamer(hamer_files.checkpoint, hamer_files.mano)(crops)
     assert torch.linalg.norm(converted.joints_m - official.joints_m, dim=-1).max() < 0.5e-3
 
 
-def test_the_header_says_where_the_weights_come_from(files: OfficialFiles, imported: Path) -> None:
+def test_the_header_says_where_the_weights_come_from(hamer_files: OfficialFiles, imported: Path) -> None:
     facts = read_facts(imported / "hamer.safetensors")
     assert facts["source_name"] == "hamer.ckpt"
-    assert facts["source_sha256"] == sha256(files.checkpoint)
+    assert facts["source_sha256"] == sha256(hamer_files.checkpoint)
     assert facts["layers"] == "2"
     assert facts["torch"] == torch.__version__
 
 
-def test_the_stored_joint_error_is_that_of_the_kept_answers(files: OfficialFiles, imported: Path) -> None:
+def test_the_stored_joint_error_is_that_of_the_kept_answers(
+    hamer_files: OfficialFiles, imported: Path
+) -> None:
     facts = read_facts(imported / "hamer.safetensors")
-    hamer = load_hamer(files.checkpoint, files.mano)
+    hamer = load_hamer(hamer_files.checkpoint, hamer_files.mano)
     kept = {name: torch.tensor(numbers) for name, numbers in json.loads(facts["answers"]).items()}
     exact, rounded = (hamer.decode(kept[name]).joints_m for name in ("float32", "float16"))
     with torch.inference_mode():
@@ -128,8 +125,8 @@ def test_the_stored_joint_error_is_that_of_the_kept_answers(files: OfficialFiles
     assert 0 < error_mm < 0.5
 
 
-def test_rounded_products_cost_about_what_float16_costs(files: OfficialFiles) -> None:
-    state = from_official(read_official(files.checkpoint))
+def test_rounded_products_cost_about_what_float16_costs(hamer_files: OfficialFiles) -> None:
+    state = from_official(read_official(hamer_files.checkpoint))
     halved, crops = in_float16(state, source="it"), seeded_crops(1)
     exact, rounded = answer(state, crops), answer(halved, crops, round_products=True)
     with torch.inference_mode():
@@ -140,12 +137,12 @@ def test_rounded_products_cost_about_what_float16_costs(files: OfficialFiles) ->
 
 
 def test_mano_that_comes_later_completes_the_measurement(
-    files: OfficialFiles, imported: Path, tmp_path: Path
+    hamer_files: OfficialFiles, imported: Path, tmp_path: Path
 ) -> None:
-    import_weights(files.checkpoint, tmp_path, say=print)
+    import_weights(hamer_files.checkpoint, tmp_path, say=print)
     assert JOINT_ERROR not in read_facts(tmp_path / "hamer.safetensors")
     assert "not measured" in describe(tmp_path)
-    import_weights(files.mano, tmp_path, say=print)
+    import_weights(hamer_files.mano, tmp_path, say=print)
     assert read_facts(tmp_path / "hamer.safetensors") == read_facts(imported / "hamer.safetensors")
 
 
@@ -184,9 +181,10 @@ def test_a_checkpoint_is_found_under_any_folders_of_a_tarball(tmp_path: Path, le
     assert names_in(tmp_path) == before | {"to"}
 
 
-def test_a_tarball_of_the_network_is_imported(files: OfficialFiles, tmp_path: Path) -> None:
+def test_a_tarball_of_the_network_is_imported(hamer_files: OfficialFiles, tmp_path: Path) -> None:
     archive = tar_of(
-        tmp_path / "hamer_demo_data.tar.gz", ("_DATA/hamer_ckpts/checkpoints/hamer.ckpt", files.checkpoint)
+        tmp_path / "hamer_demo_data.tar.gz",
+        ("_DATA/hamer_ckpts/checkpoints/hamer.ckpt", hamer_files.checkpoint),
     )
     import_weights(archive, tmp_path / "to", say=print)
     assert names_in(tmp_path / "to") == {"hamer.safetensors"}
@@ -201,26 +199,26 @@ def test_a_link_in_a_tarball_is_no_file(tmp_path: Path) -> None:
         import_weights(tmp_path / "a.tar", tmp_path / "to", say=print)
 
 
-def test_the_hand_comes_out_of_a_zip(files: OfficialFiles, tmp_path: Path) -> None:
-    archive = zip_of(tmp_path / "mano_v1_2.zip", ("mano_v1_2/models/MANO_RIGHT.pkl", files.mano))
+def test_the_hand_comes_out_of_a_zip(hamer_files: OfficialFiles, tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "mano_v1_2.zip", ("mano_v1_2/models/MANO_RIGHT.pkl", hamer_files.mano))
     said: list[str] = []
     assert import_weights(archive, tmp_path / "to", say=said.append) == (tmp_path / "to" / "mano_right.npz",)
     assert names_in(tmp_path / "to") == {"mano_right.npz"}
     assert any("unpacking MANO_RIGHT.pkl" in line for line in said)
 
 
-def test_a_second_import_replaces_the_first(files: OfficialFiles, tmp_path: Path) -> None:
+def test_a_second_import_replaces_the_first(hamer_files: OfficialFiles, tmp_path: Path) -> None:
     for _ in range(2):
-        import_weights(files.mano, tmp_path, say=print)
+        import_weights(hamer_files.mano, tmp_path, say=print)
     assert names_in(tmp_path) == {"mano_right.npz"}
 
 
 # What is wrong
 
 
-def test_an_archive_that_is_cut_short_leaves_nothing(files: OfficialFiles, tmp_path: Path) -> None:
-    tarball = tar_of(tmp_path / "a.tar.gz", ("hamer.ckpt", files.mano))
-    zipped = zip_of(tmp_path / "b.zip", ("MANO_RIGHT.pkl", files.mano))
+def test_an_archive_that_is_cut_short_leaves_nothing(hamer_files: OfficialFiles, tmp_path: Path) -> None:
+    tarball = tar_of(tmp_path / "a.tar.gz", ("hamer.ckpt", hamer_files.mano))
+    zipped = zip_of(tmp_path / "b.zip", ("MANO_RIGHT.pkl", hamer_files.mano))
     for archive in (tarball, zipped):
         archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
         with pytest.raises(WeightsError, match=archive.name):
@@ -239,11 +237,11 @@ def test_what_is_neither_says_what_is_wanted(tmp_path: Path) -> None:
         import_weights(tmp_path / "nowhere", tmp_path / "to", say=print)
 
 
-def test_a_failed_import_leaves_what_was_there(files: OfficialFiles, tmp_path: Path) -> None:
-    import_weights(files.mano, tmp_path, say=print)
+def test_a_failed_import_leaves_what_was_there(hamer_files: OfficialFiles, tmp_path: Path) -> None:
+    import_weights(hamer_files.mano, tmp_path, say=print)
     before = (tmp_path / "mano_right.npz").read_bytes()
     broken = tmp_path / "MANO_LEFT.pkl"
-    broken.write_bytes(files.mano.read_bytes())
+    broken.write_bytes(hamer_files.mano.read_bytes())
     with pytest.raises(WeightsError, match="left hand"):
         import_weights(broken, tmp_path, say=print)
     assert (tmp_path / "mano_right.npz").read_bytes() == before
@@ -251,7 +249,7 @@ def test_a_failed_import_leaves_what_was_there(files: OfficialFiles, tmp_path: P
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
-def test_a_full_disk_is_an_error_that_leaves_nothing(files: OfficialFiles, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_that_leaves_nothing(hamer_files: OfficialFiles, tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
@@ -264,8 +262,8 @@ for source in sys.argv[2:]:
     except WeightsError as error:
         print("refused:", error)
 """
-    zipped = zip_of(tmp_path / "b.zip", ("MANO_RIGHT.pkl", files.mano))
-    arguments = [str(tmp_path / "to"), str(files.checkpoint), str(files.mano), str(zipped)]
+    zipped = zip_of(tmp_path / "b.zip", ("MANO_RIGHT.pkl", hamer_files.mano))
+    arguments = [str(tmp_path / "to"), str(hamer_files.checkpoint), str(hamer_files.mano), str(zipped)]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=PROJECT, capture_output=True, text=True, check=True
     )
@@ -288,8 +286,8 @@ def test_a_damaged_converted_file_is_refused(imported: Path, tmp_path: Path) -> 
         load_hamer(cut, mano)
 
 
-def test_weights_too_large_for_float16_are_named(files: OfficialFiles) -> None:
-    state = from_official(read_official(files.checkpoint))
+def test_weights_too_large_for_float16_are_named(hamer_files: OfficialFiles) -> None:
+    state = from_official(read_official(hamer_files.checkpoint))
     state["backbone.blocks.1.up.weight"] = state["backbone.blocks.1.up.weight"] * 1e7
     with pytest.raises(WeightsError, match=r"backbone\.blocks\.1\.up\.weight"):
         in_float16(state, source="hamer.ckpt")
