@@ -14,7 +14,7 @@ from tracker.kinematic_hand import KinematicPose, joints
 from tracker.placement import place_hand
 from tracker.rotations import rotation_from_vector
 from tracker.structs import HandPose, TrackedFrame, TrackedHand
-from tracker.temporal.hindsight import smooth_in_hindsight
+from tracker.temporal.hindsight import HindsightSmoother, MotionParameters, smooth_in_hindsight
 from tracker.temporal.smoothing import MAX_STEP_M, PALM, HandFilter, SmoothingConfig
 from tracker.temporal.two_sided import smooth_recorded
 
@@ -302,3 +302,21 @@ def test_the_smoother_is_the_least_squares_solution() -> None:
     )
     np.testing.assert_allclose(found[:, 0, 0], expected[:, 0], atol=2e-3)
     np.testing.assert_allclose(slopes[:, 0, 0], expected[:, 1], atol=2e-2)
+
+
+@pytest.mark.parametrize("rate_hz", [10.0, 30.0])
+def test_a_path_and_the_same_backwards_are_smoothed_alike(rate_hz: float) -> None:
+    """A hand that rests, darts away and turns back, with outliers, gaps and uneven times."""
+    rng = np.random.default_rng(9)
+    times_s = np.cumsum(rng.uniform(0.8, 1.2, 60)) / rate_hz
+    path = np.where(np.arange(60) % 20 < 10, 0.0, np.sin(np.arange(60.0)))[:, None, None]
+    values = path + 0.01 * rng.standard_normal((60, 4, 3))
+    values[[17, 41]] += 0.5
+    seen = np.ones(60, bool)
+    seen[25:28] = False
+    motion = MotionParameters(0.01, 0.01, 1.0)
+    forward = HindsightSmoother(times_s, seen, 2.0)(values, motion, freedom=3)
+    backward = HindsightSmoother(-times_s[::-1], seen[::-1], 2.0)(values[::-1], motion, freedom=3)
+    np.testing.assert_allclose(
+        backward[::-1], forward, rtol=0, atol=1e-4
+    )  # the first velocity is all but unknown

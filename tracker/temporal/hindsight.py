@@ -58,7 +58,7 @@ class HindsightSmoother:
         others2 = 0.0 if speeds is None else speeds**2
         own = self._rough_speeds(values) if speeds is None else np.zeros_like(speeds)
         for last in (False, True):
-            densities = motion.unrest + motion.unrest_per_s * (own**2 + others2)
+            densities = motion.unrest + motion.unrest_per_s * _over_steps(own**2 + others2)
             smooth, velocities = smooth_in_hindsight(self._times_s, values, variances, densities)
             self.speeds = np.linalg.norm(velocities, axis=-1)
             if not last:
@@ -75,6 +75,11 @@ class HindsightSmoother:
         return np.asarray(np.linalg.norm(values[after] - values[before], axis=-1) / elapsed_s[:, None])
 
 
+def _over_steps(values: FloatArray) -> FloatArray:
+    """Means (T, G) of values (T, G) over the step to each frame: the same in both directions of time."""
+    return np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
+
+
 def smooth_in_hindsight(
     times_s: FloatArray, values: FloatArray, variances: FloatArray, densities: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -89,7 +94,7 @@ def smooth_in_hindsight(
         times_s: (T,) never falling.
         values: (T, G, K) measured: G vectors that share nothing, each with one variance for its K parts.
         variances: (T, G) of the measurements; infinite where there is none, but not at the first.
-        densities: (T, G) of the white acceleration, in unit^2 / s^3.
+        densities: (T, G) of the white acceleration in the step to each frame, in unit^2 / s^3.
 
     Returns:
         Values and velocities (T, G, K).
