@@ -8,6 +8,7 @@ system, each with networks of its own. Loading is timed apart. The hands have to
 do as well as trained ones. Results are in RESULTS.md.
 """
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def main() -> None:
             all_ = run(args, presets, takes, folder / "b", together)
         if not same(each, all_):
             raise SystemExit("systems say other things side by side than alone")
+        print(f"{ONE_BY_ONE}: {alone}, {SIDE_BY_SIDE}: {together}", file=sys.stderr, flush=True)
         costs[ONE_BY_ONE].append(alone)
         costs[SIDE_BY_SIDE].append(together)
     frames = sum(map(len, takes))

@@ -8,6 +8,7 @@ what it has tracked. They share weights and pictures.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar, cast
 
 from tracker.pipeline import TrackerConfig
@@ -86,9 +87,9 @@ class Shared:
     def __init__(self) -> None:
         self.memory = FrameMemory()
         self.networks = Networks().shared()
-        self.box_reader = Once(self._load_box_reader)
-        """By the name of the light network's size."""
-        self._backends = Once(self._load)
+        self.box_reader = Once(partial(_load_box_reader, self.memory))
+        """By the name of the light network."""
+        self._backends = Once(partial(_load_backend, self.networks, self.memory))
 
     def backend(self, member: Member, config: TrackerConfig) -> SharedBackend:
         """The backend of a member, or of a system that is one alone, for given boxes.
@@ -98,13 +99,15 @@ class Shared:
         """
         return self._backends(_choice(member, config))
 
-    def _load(self, choice: Choice) -> SharedBackend:
-        name, hamer, potter = choice
-        backend = load_member(Member(name), hamer or HamerOptions(), potter or PotterOptions(), self.networks)
-        return SharedBackend(OnTightBoxes(backend), self.memory)
 
-    def _load_box_reader(self, model: str) -> SharedBoxReader:
-        return SharedBoxReader(load_box_reader(model), self.memory)
+def _load_box_reader(memory: FrameMemory, model: str) -> SharedBoxReader:
+    return SharedBoxReader(load_box_reader(model), memory)
+
+
+def _load_backend(networks: Networks, memory: FrameMemory, choice: Choice) -> SharedBackend:
+    name, hamer, potter = choice
+    backend = load_member(Member(name), hamer or HamerOptions(), potter or PotterOptions(), networks)
+    return SharedBackend(OnTightBoxes(backend), memory)
 
 
 def _choice(member: Member, config: TrackerConfig) -> Choice:
