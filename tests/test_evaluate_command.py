@@ -16,10 +16,10 @@ from tracker.research.evaluation import command
 from tracker.research.evaluation.baselines import BASELINES
 from tracker.research.evaluation.matching import Truth
 from tracker.research.evaluation.metrics import ClipMetrics, measure
-from tracker.research.evaluation.predictions import read_predictions
 from tracker.research.evaluation.run import ClipResult
 from tracker.research.evaluation.table import ROWS, SUMMED, figures_of, to_text
 from tracker.research.ground_truth import find_clips
+from tracker.sinks.recording import read_recording
 from tracker.structs import Frame, TrackedFrame
 
 pytest.importorskip("onnxruntime")
@@ -73,7 +73,8 @@ def test_plots_and_recordings_are_kept_and_never_lost(data: Path, capsys: pytest
         for ending in (".png", ".jsonl")
     }
     assert (out / "egodex_some_0.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(read_predictions(out / "egodex_some_0.jsonl", 6).side) == 6
+    _, *frames = read_recording(out / "egodex_some_0.jsonl")
+    assert [frame.frame_index for frame in frames] == list(range(6))
     capsys.readouterr()
     assert run(data, "--out", out) == 2
     assert "--overwrite" in capsys.readouterr().err

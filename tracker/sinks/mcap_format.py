@@ -16,7 +16,6 @@ from tracker.sinks.foxglove_messages import (
 )
 from tracker.sinks.messages import FORMAT
 
-ENDING = ".mcap"
 MAGIC = b"\x89MCAP0\r\n"
 HANDS_PREFIX = f"{FORMAT}."
 """Schemas of the channels that hold the wire format's messages; a reader finds the channels by it."""

@@ -11,7 +11,6 @@ from tracker.research.ground_truth.labelled import BoolArray
 
 FINGER_JOINTS = tuple(range(5, 21))
 """MCP to tip of the four long fingers: no data set disputes what these are."""
-ALL_BUT_WRIST = tuple(range(1, 21))
 FINGER_BONES = tuple((mcp + step, mcp + step + 1) for mcp in FINGER_MCPS for step in range(3))
 """The 12 bones of the long fingers."""
 _FROM, _TO = np.array(FINGER_BONES).T
@@ -50,12 +49,6 @@ def mpjpe(predicted: FloatArray, true: FloatArray, valid: BoolArray) -> FloatArr
 def mpjpe_mcp_relative(predicted: FloatArray, true: FloatArray, valid: BoolArray) -> FloatArray:
     """(...) mean distance after the centres of the MCPs are brought together, unturned and unscaled."""
     return mpjpe(predicted - centre(predicted)[..., None, :], true - centre(true)[..., None, :], valid)
-
-
-def mpjpe_wrist_relative(predicted: FloatArray, true: FloatArray, valid: BoolArray) -> FloatArray:
-    """(...) mean distance after the wrists are brought together."""
-    wrist = slice(WRIST, WRIST + 1)
-    return mpjpe(predicted - predicted[..., wrist, :], true - true[..., wrist, :], valid)
 
 
 def similarity_aligned(points: FloatArray, target: FloatArray, valid: BoolArray) -> FloatArray:

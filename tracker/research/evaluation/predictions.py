@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,6 @@ import numpy.typing as npt
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, FloatArray
 from tracker.research.ground_truth.labelled import SIDES, BoolArray
-from tracker.sinks.recording import read_recording
 from tracker.structs import TrackedFrame, TrackedHand
 
 IntArray = npt.NDArray[np.int64]
@@ -69,16 +67,6 @@ def collect(hands_by_frame: Sequence[Sequence[TrackedHand]], *, unfiltered: bool
     return predictions
 
 
-def read_predictions(recording: str | Path, frames: int) -> Predictions:
-    """The hands of a recording; its frame numbers are those of the clip with ``frames`` frames.
-
-    Raises:
-        RecordingError: it is no recording.
-        UsageError: it holds frames that the clip has not.
-    """
-    return collect(by_frame(_frames_of(recording), frames, str(recording)))
-
-
 def by_frame(tracked: Iterable[TrackedFrame], frames: int, where: str) -> list[Sequence[TrackedHand]]:
     """The hands of frames 0 to ``frames``, none where a frame was left out.
 
@@ -93,7 +81,3 @@ def by_frame(tracked: Iterable[TrackedFrame], frames: int, where: str) -> list[S
             )
         hands[frame.frame_index] = frame.hands
     return hands
-
-
-def _frames_of(recording: str | Path) -> Iterable[TrackedFrame]:
-    return (message for message in read_recording(recording) if isinstance(message, TrackedFrame))
