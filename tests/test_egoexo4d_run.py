@@ -230,6 +230,19 @@ def test_a_picture_that_was_missing_is_read_when_the_run_goes_on(
     assert "hands of 9 of 9 frames" in capsys.readouterr().err
 
 
+def test_lines_are_measured_as_their_run_was(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was not found is missing; of a submission it is refused."""
+    lines = tmp_path / "h.jsonl"
+    system = KnowingSystem(spoil=lambda number, hands: {} if number == 7 else hands)
+    run_system(system, takes_of(made_release), lines, Tally())
+    assert command("evaluate", made_release.prepared, lines) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out.splitlines()[-1])["hands_missing"] == 2
+    assert "2 of 15 hands have no figure" in output.err
+
+
 @pytest.mark.parametrize(
     ("spoil", "kind", "why"),
     [
@@ -487,11 +500,27 @@ def test_open_hands_stand_in_for_no_take_that_is_left_out(
     shutil.move(raw / "annotations/ego_pose/val", raw / "annotations/ego_pose/test")
     (raw / f"annotations/ego_pose/test/camera_pose/{FIRST.uid}.json").unlink()
     arguments = ("submit", made_release.prepared, tmp_path / "s.json", "--fill-missing", "--release", raw)
-    assert command(*arguments) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert f"takes left out: 1 (take {FIRST.uid} has no camera pose)" in lines
-    assert "7 hands are missing" in lines[-1] and lines[-1].endswith("frame 2; of takes that are left out")
-    assert not any("open hands" in line for line in lines)
+    assert command(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"takes left out: 1 (take {FIRST.uid} has no camera pose)" in line
+    assert "7 hands are missing" in line and "open hands" not in line
+    assert not (tmp_path / "s.jsonl").exists()
+
+
+def test_a_picture_that_is_missing_is_said_before_a_submission_is_run(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared = tmp_path / "prepared"
+    shutil.copytree(made_release.prepared / "image/undistorted/test", prepared / "image/undistorted/test")
+    next(prepared.rglob("000008.jpg")).unlink()
+    arguments = ("submit", prepared, tmp_path / "s.json", "--boxes", made_release.test_boxes)
+    assert command(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "2 hands are missing" in line and f"frames without a picture: 1 ({FIRST.uid}, frame 8)" in line
+    assert "--fill-missing" in line and not (tmp_path / "s.jsonl").exists()
+    assert command(*arguments, "--fill-missing") == 0
+    assert "2 hands were not found; open hands" in capsys.readouterr().err
+    assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 0
 
 
 def test_prepare_ends_with_1_where_a_take_was_left_out(

@@ -283,6 +283,15 @@ def test_all_systems_run_beside_the_papers_figures(
         figures = (f"{way[key]:.2f}" for way in scores.values() for key in ("mpjpe_mm", "pa_mpjpe_mm"))
         assert line.split() == [name, *figures]
 
+    # Lines of another run are said before the other systems run.
+    loaded.clear()
+    lines.unlink()
+    Path("d").write_text("other weights")
+    assert command(*arguments, "--resume") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ensemble-ft_challenge.jsonl is of another run: ensemble.members.2.checkpoint had other" in line
+    assert not loaded
+
 
 def test_systems_without_their_weights_say_so_and_have_no_number(
     made_release: MadeRelease,

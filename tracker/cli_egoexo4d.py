@@ -71,7 +71,7 @@ class Submit:
 
     def run(self) -> int:
         """Run and write; returns the exit status."""
-        from tracker.research.evaluation.egoexo4d_command import submit
+        from tracker.research.evaluation.egoexo4d_submitting import submit
 
         if self.out.suffix != ".json":
             raise UsageError(f"{self.out}: a submission ends in .json")
@@ -103,7 +103,7 @@ class Validate:
 
     def run(self) -> int:
         """Judge; returns 0, or 1 where it would be rejected."""
-        from tracker.research.evaluation.egoexo4d_command import validate
+        from tracker.research.evaluation.egoexo4d_submitting import validate
 
         return validate(self.submission, self.boxes, say=say)
 

@@ -1,4 +1,4 @@
-"""The commands ``egoexo4d prepare | submit | validate``, and running a system: what they do and say."""
+"""The command ``egoexo4d prepare``, and running systems: what they do and say."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,33 +14,23 @@ from tracker.pose.ensemble import Member, load_ensemble
 from tracker.progress import CountingBar
 from tracker.research.evaluation.egoexo4d_identity import settings_of
 from tracker.research.evaluation.egoexo4d_lines import ReadHands
-from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
-from tracker.research.evaluation.egoexo4d_run import Job, run_systems
+from tracker.research.evaluation.egoexo4d_metric import HandKey
+from tracker.research.evaluation.egoexo4d_run import Job, refuse_other_lines, run_systems
 from tracker.research.evaluation.egoexo4d_sharing import Shared
-from tracker.research.evaluation.egoexo4d_submission import (
-    complaints_about,
-    report,
-    write_submission,
-)
 from tracker.research.evaluation.egoexo4d_systems import (
     ChallengeSystem,
     System,
     TrackerSystem,
-    open_hand_in_box,
 )
-from tracker.research.evaluation.egoexo4d_temporal import WAYS, Smoothing, smoothed
 from tracker.research.ground_truth.egoexo4d import (
-    TURN,
     PreparedTake,
     annotation_path,
-    takes_of,
 )
 from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations, write_annotations
 from tracker.research.ground_truth.egoexo4d_preparing import prepare_annotations
 from tracker.research.ground_truth.egoexo4d_release import Kind, annotation_paths
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
-from tracker.research.ground_truth.files import read_json
 
 Mode = Literal["challenge", "tracker"]
 Say = Callable[[str], None]
@@ -107,96 +97,6 @@ def _test_boxes(path: Path) -> tuple[AnnotatedFrame, ...]:
     return read_annotations(path)
 
 
-def _asking(boxes: Path) -> tuple[AnnotatedFrame, ...]:
-    """The frames of a file of boxes.
-
-    Raises:
-        UsageError: it cannot be read, or asks for no hand: whatever was submitted would do.
-    """
-    frames = read_annotations(boxes)
-    if not required_hands(frames):
-        raise UsageError(f"{boxes} has no box, so it asks for no hand")
-    return frames
-
-
-def validate(submission: Path, boxes: Path, *, say: Say) -> int:
-    """Judge a submission; returns 1 and says what is wrong where the challenge would reject it."""
-    frames = _asking(boxes)
-    complaints = list(complaints_about(read_json(submission), frames))
-    if complaints:
-        for line in report(complaints):
-            print(line)
-        say(f"{submission} would be rejected")
-        return 1
-    print(f"{submission}: all {len(required_hands(frames))} hands are there")
-    return 0
-
-
-def submit(
-    prepared: Path,
-    out: Path,
-    run: Run,
-    *,
-    boxes: Path | None,
-    release: Path | None,
-    smoothing: Smoothing | None,
-    wrist_relative: bool,
-    fill: bool,
-    say: Say,
-) -> int:
-    """Run a system over the test boxes and write its submission; returns 1 where hands are missing.
-
-    Hands that stand in for missing ones take no part in smoothing.
-
-    Raises:
-        UsageError: no hand is asked for, or no picture is there: a submission of open hands says nothing.
-    """
-    tally = Tally()
-    frames = _asking(boxes or annotation_path(prepared, "test"))
-    takes = takes_of(frames, prepared, "test", release=release, tally=tally)
-    if not any(path.is_file() for take in takes for path in take.pictures):
-        raise UsageError("; ".join([f"{prepared} has no picture of these boxes", *tally.lines()]))
-    hands = run_hands(run, takes, tally, say, among=frames)
-    if smoothing is not None:
-        hands = smoothed(takes, hands, smoothing)
-        say(f"{len(hands)} hands are smoothed {WAYS[smoothing]} through takes; {run.hands} has them as read")
-    missing = [key for key in required_hands(frames) if key not in hands]
-    if missing and fill:
-        filled = _filled(takes, missing)
-        hands = {**hands, **filled}
-        if filled:
-            say(f"{len(filled)} hands were not found; open hands of a mean adult stand in their boxes")
-        missing = [key for key in missing if key not in hands]
-    for line in tally.lines():
-        say(line)
-    if missing:
-        uid, frame, side = missing[0]
-        way_out = "of takes that are left out" if fill else "--fill-missing puts open hands there"
-        say(
-            f"no submission: {len(missing)} hands are missing, the first is the {side.value} one of take "
-            f"{uid}, frame {frame}; {way_out}"
-        )
-        return 1
-    write_submission(out, frames, hands, wrist_relative=wrist_relative)
-    say(f"wrote {out}")
-    return 0
-
-
-def _filled(takes: Sequence[PreparedTake], missing: Sequence[HandKey]) -> dict[HandKey, FloatArray]:
-    """Open hands for hands that are missing, in landscape; none for takes that were left out."""
-    filled = {}
-    wanted = set(missing)
-    for take in takes:
-        camera = TURN.camera_upright(take.camera)
-        for index, frame in enumerate(take.frames):
-            for side in frame.hands:
-                key = (frame.take_uid, frame.frame_number, side)
-                if key in wanted:
-                    upright_m = open_hand_in_box(camera, take.given(index).box_px(side), side)
-                    filled[key] = TURN.points_landscape(upright_m)
-    return filled
-
-
 def run_hands(
     run: Run,
     takes: Sequence[PreparedTake],
@@ -233,10 +133,14 @@ def run_side_by_side(
 
     Returns:
         Of each system its hands, or why it could not run.
+
+    Raises:
+        UsageError: lines are there that a system would not go on with; nothing is loaded then.
     """
     shared = Shared()
     own_cameras = any(take.own_camera for take in takes)
     jobs = [_job(run, tally, shared, own_cameras=own_cameras) for run, tally in runs]
+    refuse_other_lines(jobs, among)
     total = sum(map(len, takes))
     what = runs[0][0].name if len(runs) == 1 else f"{len(runs)} systems"
     try:

@@ -95,6 +95,17 @@ def run_systems(
     return [runner.result() for runner in runners]
 
 
+def refuse_other_lines(jobs: Sequence[Job], among: Sequence[AnnotatedFrame]) -> None:
+    """Before anything is loaded: lines that a job would not go on with.
+
+    Raises:
+        UsageError: they are there, and are not to be gone on with or are of another run.
+    """
+    boxes = digest(among)
+    for job in jobs:
+        frames_before(job.path, header_of(job.system, job.settings, boxes), resume=job.resume)
+
+
 def _lacking(runners: Sequence["_Runner"], take: PreparedTake) -> dict[int, list["_Runner"]]:
     """By the index of a frame, in order, the systems that have not read it."""
     keys = [(take.uid, frame.frame_number) for frame in take.frames]

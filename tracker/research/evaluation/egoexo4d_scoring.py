@@ -130,7 +130,7 @@ def score_predictions(
     hands = read_lines(predictions).hands if lines else read_submission(predictions, opened.wanted)
     if not (lines or wrist_relative):
         refuse_wrist_relative(predictions, hands)
-    scored = scored_hands(opened.takes, hands, wrist_relative=wrist_relative)
+    scored = scored_hands(opened.takes, hands, wrist_relative=wrist_relative, found_only=lines)
     _report(Scored(str(predictions), opened, scored, hands), answers, extras, tally, say)
     return 0
 

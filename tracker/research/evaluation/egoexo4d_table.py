@@ -117,7 +117,7 @@ def overall(table1: Mapping[str, Any]) -> dict[str, Any]:
     shown = ("hands", "mpjpe_mm", "pa_mpjpe_mm", "camera_mpjpe_mm")
     systems = {
         name: {
-            **{key: value for key, value in row.items() if key not in ("categories", "temporal")},
+            **{key: row[key] for key in ("paper", "missing", "hands_missing")},
             "scores": row["scores"] and {key: row["scores"][key] for key in shown},
         }
         for name, row in table1["systems"].items()
