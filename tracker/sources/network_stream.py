@@ -155,7 +155,8 @@ def stream_options(url: str) -> dict[str, str]:
     """FFmpeg's options that open ``url`` quickly and lose no picture.
 
     Without ``fpsprobesize`` FFmpeg collects 20 pictures to measure their rate, which then come in one
-    burst. With ``merge_pmt_versions`` an MPEG-TS sender may come back with its video under another number.
+    burst. With ``merge_pmt_versions`` an MPEG-TS sender may come back with its video under another number;
+    as another program it is not heard while it sends, since PyAV passes over what a container began without.
     Never ``fflags=nobuffer``: it throws away the first key frame, so nothing decodes until the next.
     """
     options = {"probesize": "65536", "analyzeduration": "0", "fpsprobesize": "0"}
