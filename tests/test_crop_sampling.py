@@ -12,7 +12,15 @@ from PIL import Image  # noqa: E402
 
 from tracker.cameras import Camera, pinhole_from_fov  # noqa: E402
 from tracker.crops import AffineCrop, Crop, CropKind, make_crop  # noqa: E402
-from tracker.networks.crop_sampling import CropSampler, level_places, pyramid, sample, spread_of, trace  # noqa: E402
+from tracker.networks.crop_sampling import (  # noqa: E402
+    CropSampler,
+    level_places,
+    pyramid,
+    sample,
+    sample_sharp,
+    spread_of,
+    trace,
+)
 from tracker.networks.hamer import IMAGE_MEAN, IMAGE_STD  # noqa: E402
 from tracker.sampling import sample_crop  # noqa: E402
 from tracker.structs import HandBox, ImageArray  # noqa: E402
@@ -127,8 +135,16 @@ def test_a_shrunk_virtual_crop_is_the_mean_over_what_its_samples_cover() -> None
 
 
 @every_kind
-def test_where_nothing_shrinks_a_sample_is_read_in_one_place(kind: CropKind) -> None:
-    assert spread_of(crop_at(kind, LENSES["pinhole"], 0.5, 0.5, 200.0)) == (0.0, 0)
+@every_lens
+@pytest.mark.parametrize(("x", "y"), [(0.5, 0.5), (0.97, 0.02), (-0.02, 0.9)])
+def test_where_nothing_shrinks_a_sample_is_read_in_one_place(
+    kind: CropKind, camera: Camera, x: float, y: float
+) -> None:
+    image, crop = smooth_picture(camera), crop_at(kind, camera, x, y, 200.0)
+    assert spread_of(crop) == (0.0, 0)
+    nodes_px = torch.from_numpy(trace([crop], [True], image.shape[:2]).nodes_px)
+    sharp = sample_sharp(torch.from_numpy(image), nodes_px).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(sharp, sampled(image, crop, mirrored=True), atol=0.02)
 
 
 @pytest.mark.parametrize("camera", FOLDING.values(), ids=FOLDING.keys())

@@ -94,9 +94,20 @@ class CountingBar:
     def __init__(self, total: int, *, unit: str, what: str) -> None:
         self._total, self._unit, self._what = total, unit, what
         self._count = self._passed = 0
+        self._note = ""
         self._begun_s = self._shown_s = time.monotonic()
         self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar = tqdm(total=total, unit=unit, desc=what, disable=not self._terminal, dynamic_ncols=True)
+
+    def note(self, text: str) -> None:
+        """Show ``text`` beside the count from now on."""
+        self._note = f"; {text}"
+        self._bar.set_postfix_str(text, refresh=False)
+
+    def say(self, line: str) -> None:
+        """Tell a person something without breaking the bar."""
+        if sys.stderr is not None:
+            self._bar.write(line, file=sys.stderr)
 
     def pass_over(self, count: int) -> None:
         """Count what was done before this run: it says nothing of the rate."""
@@ -117,7 +128,8 @@ class CountingBar:
             rate = (self._count - self._passed) / max(now - self._begun_s, 1e-9)
             left = self._bar.format_interval((self._total - self._count) / rate) if rate else "?"
             print(
-                f"{self._what}: {self._count} of {self._total} {self._unit}s, {rate:.2f}/s, {left} to go",
+                f"{self._what}: {self._count} of {self._total} {self._unit}s, {rate:.2f}/s, {left} to go"
+                f"{self._note}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -147,9 +147,8 @@ class CropSampler(nn.Module):
 def sample(picture: Tensor, nodes_px: Tensor, reads: Tensor) -> Tensor:
     """Crops (B, 3, 256, 256) in 0..255 of a picture (H, W, 3); see ``CropSampler.forward``."""
     levels = pyramid(picture)
-    batch = len(nodes_px)
     distance, first, last = reads[:, :1], reads[:, 1:3] - 1.0, reads[:, 3:] + 1.0
-    positions = F.interpolate(nodes_px, size=DENSE_NODES, mode="bilinear", align_corners=True)
+    positions = _positions(nodes_px)
     here = positions[:, :, :CROP_PX, :CROP_PX]
     right = _steps(positions[:, :, :CROP_PX, 1 : CROP_PX + 1] - here, distance)
     down = _steps(positions[:, :, 1 : CROP_PX + 1, :CROP_PX] - here, distance)
@@ -157,13 +156,33 @@ def sample(picture: Tensor, nodes_px: Tensor, reads: Tensor) -> Tensor:
     corners = torch.stack([here - ahead, here + aside, here - aside, here + ahead], dim=1)
     # One pixel outside its level all is black, and toward there it fades, as at any edge.
     corners = corners.clamp(first[:, None, :, None, None], last[:, None, :, None, None])
+    return _readings(levels, corners).mean(2).transpose(0, 1)
+
+
+def sample_sharp(picture: Tensor, nodes_px: Tensor) -> Tensor:
+    """What ``sample`` gives of crops whose four readings are one, in a fraction of the time.
+
+    They are those whose `spread_of` is no distance, in the picture's own level.
+    """
+    here = _positions(nodes_px)[:, None, :, :CROP_PX, :CROP_PX]
+    return _readings(picture.permute(2, 0, 1)[None].float(), here)[:, :, 0].transpose(0, 1)
+
+
+def _positions(nodes_px: Tensor) -> Tensor:
+    """Where each sample lies (B, 2, DENSE_NODES, DENSE_NODES)."""
+    return F.interpolate(nodes_px, size=DENSE_NODES, mode="bilinear", align_corners=True)
+
+
+def _readings(levels: Tensor, places_px: Tensor) -> Tensor:
+    """What lies (3, B, R, 256, 256) in a picture (1, 3, H, W) at places (B, R, 2, 256, 256)."""
+    batch, reads = places_px.shape[:2]
     # grid_sample counts from -1 at the first pixel's centre to 1 at the last one's.
     height, width = levels.shape[2:]
-    x, y = corners.unbind(2)  # each (B, 4, 256, 256)
+    x, y = places_px.unbind(2)  # each (B, R, 256, 256)
     grid = torch.stack([x * (2.0 / (width - 1)) - 1.0, y * (2.0 / (height - 1)) - 1.0], dim=-1)
-    grid = grid.view(1, batch * 4 * CROP_PX, CROP_PX, 2)
+    grid = grid.view(1, batch * reads * CROP_PX, CROP_PX, 2)
     read = F.grid_sample(levels, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return read.view(3, batch, 4, CROP_PX, CROP_PX).mean(2).transpose(0, 1)
+    return read.view(3, batch, reads, CROP_PX, CROP_PX)
 
 
 def _steps(apart: Tensor, distance: Tensor) -> Tensor:

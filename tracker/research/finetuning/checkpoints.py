@@ -1,16 +1,19 @@
-"""Where training stands, in one file that is whole whenever the program is killed.
+"""Where training stands, and its best weights: files that are whole whenever the program is killed.
 
-It holds network, optimiser, schedule, the scaler of half precision and the number of steps done; that number
-and the seed say where in the data training stands and what chance does next. It is read as tensors and plain
-values only, so a hostile file runs nothing.
+A checkpoint holds network, optimiser, schedule, the scaler of half precision and the number of steps done;
+that number and the seed say where in the data training stands and what chance does next. The best weights
+are a network with the figures that were measured. Files are read as tensors and plain values only, so a
+hostile one runs nothing.
 """
 
 import dataclasses
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 
 from tracker.errors import UsageError
 from tracker.networks.training_checkpoint import TRAINING_FORMAT
@@ -18,43 +21,56 @@ from tracker.research.finetuning.options import TrainingOptions
 from tracker.research.finetuning.training import Learner
 from tracker.whole_file import whole_file
 
-FORMAT = f"{TRAINING_FORMAT} 1"
+FORMAT = f"{TRAINING_FORMAT} 2"
 
 
-def configuration(options: TrainingOptions, *, data: str, devices: int, layers: int) -> dict[str, Any]:
-    """What must be the same for training to go on: all options, the data, how many share the work."""
+def configuration(options: TrainingOptions, *, data: str, devices: int) -> dict[str, Any]:
+    """What must be the same for training to go on, as a person types it: options, devices, and the data."""
     flat: dict[str, Any] = {}
     for name, value in dataclasses.asdict(options).items():
-        flat |= (
-            {f"{name}.{key}": part for key, part in value.items()}
-            if isinstance(value, dict)
-            else {name: value}
-        )
-    return flat | {"data": data, "devices": devices, "layers": layers}
+        inner = value.items() if isinstance(value, dict) else ()
+        flat |= {f"{name}.{key}": part for key, part in inner} if inner else {name: value}
+    typed = {f"--{name.replace('_', '-')}": value for name, value in flat.items()}
+    return typed | {"--devices": devices, "the training data": data}
 
 
-def save(path: Path, learner: Learner, config: dict[str, Any]) -> None:
+def save(path: Path, learner: Learner, config: Mapping[str, Any]) -> None:
     """Write where training stands; called by all processes, written by the first.
 
     Raises:
-        UsageError: the file cannot be written; the one before is still there.
+        UsageError: in all of them: the file cannot be written; the one before is still there.
     """
-    if learner.fabric.is_global_zero:
-        state = {
-            "format": FORMAT,
-            "configuration": config,
-            "step": learner.step,
-            "network": learner.hamer.network.state_dict(),
-            "optimizer": learner.optimizer.state_dict(),
-            "schedule": learner.schedule.state_dict(),
-            "precision": learner.fabric.strategy.precision.state_dict(),
-        }
+    state = _beginning(learner, config) | {
+        "optimizer": learner.optimizer.state_dict(),
+        "schedule": learner.schedule.state_dict(),
+        "precision": learner.fabric.strategy.precision.state_dict(),
+    }
+    _write(path, state, learner.fabric)
+
+
+def save_best(
+    path: Path, learner: Learner, config: Mapping[str, Any], measured: Mapping[str, float], *, on: str
+) -> None:
+    """Write the weights with the figures ``measured`` on hands of the fingerprint ``on``; see ``save``."""
+    _write(path, _beginning(learner, config) | {"measured": dict(measured), "on": on}, learner.fabric)
+
+
+def _beginning(learner: Learner, config: Mapping[str, Any]) -> dict[str, Any]:
+    network = learner.hamer.network.state_dict()
+    return {"format": FORMAT, "configuration": dict(config), "step": learner.step, "network": network}
+
+
+def _write(path: Path, state: dict[str, Any], fabric: Fabric) -> None:
+    problem = ""
+    if fabric.is_global_zero:
         try:
             with whole_file(path) as part:
                 torch.save(state, part)
         except (OSError, RuntimeError) as error:  # torch says a full disk with the latter
-            raise UsageError(f"cannot write {path}: {error}") from error
-    learner.fabric.barrier()
+            problem = f"cannot write {path}: {error}"
+    problem = fabric.broadcast(problem)  # all end together, or none does
+    if problem:
+        raise UsageError(problem)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -74,11 +90,11 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def resume(path: Path, learner: Learner, config: dict[str, Any]) -> None:
-    """Put a learner where a file says that training stood.
+def read_own(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint that this configuration made.
 
     Raises:
-        UsageError: it cannot be read, or was made by another configuration; says what differs.
+        UsageError: it cannot be read, or was made by another one; says what differs.
     """
     state = read(path)
     stored = state["configuration"]
@@ -89,6 +105,11 @@ def resume(path: Path, learner: Learner, config: dict[str, Any]) -> None:
     ]
     if differing:
         raise UsageError(f"{path} belongs to another run: {'; '.join(differing)}")
+    return state
+
+
+def restore(learner: Learner, state: Mapping[str, Any]) -> None:
+    """Put a learner where a checkpoint says that training stood."""
     learner.hamer.network.load_state_dict(state["network"])
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.schedule.load_state_dict(state["schedule"])

@@ -1,234 +1,195 @@
-"""The commands ``finetune`` and ``export``: hands found, training run or gone on with, weights written."""
+"""The commands ``finetune`` and ``export``: refusals, from the cheapest on, then the work."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.utils.data import DataLoader
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tracker.errors import UsageError
-from tracker.mano_numpy import ManoModel
-from tracker.networks.hamer import load_hamer
+from tracker.errors import TrackerError, UsageError
+from tracker.networks.conversion import JOINT_ERROR
+from tracker.networks.converted_file import read_facts
+from tracker.networks.hamer import Hamer, load_hamer, network_of
 from tracker.networks.mano_file import read_mano
-from tracker.progress import CountingBar
 from tracker.research.finetuning import checkpoints
-from tracker.research.finetuning.curves import TrainingLog, draw_curves, read_log
-from tracker.research.finetuning.dataset import Draws, HandPictures, Sample
+from tracker.research.finetuning.crop_sheet import write_crop_sheet
 from tracker.research.finetuning.export import export as export_weights
-from tracker.research.finetuning.fitted_hands import FittedHands
-from tracker.research.finetuning.options import TrainingOptions
-from tracker.research.finetuning.training import Learner, train, trained_count
-from tracker.research.finetuning.training_hands import (
-    TrainingHand,
-    fingerprint,
-    hands_of_clips,
-    hands_of_takes,
-)
-from tracker.research.ground_truth import find_clips
-from tracker.research.ground_truth.egoexo4d import annotation_path, open_takes
-from tracker.research.ground_truth.egoexo4d_values import Tally
-
-Say = Callable[[str], None]
-CHECKPOINT, LOG, CURVES = "checkpoint.pt", "log.jsonl", "curves.png"
-"""What a run keeps in its folder."""
+from tracker.research.finetuning.options import TrainingOptions, ValidationOptions
+from tracker.research.finetuning.run import BEST, CHECKPOINT, CURVES, LOG, Schedule, Session
+from tracker.research.finetuning.sources import Hands, Say, Sources, find_hands
+from tracker.research.finetuning.training import Learner, trained_count
+from tracker.research.finetuning.training_hands import fingerprint
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is trained on what, and where that is kept."""
 
-    prepared: Path
-    """EgoExo4D's prepared files, whose training set is read."""
-    annotations: Path | None
-    """Another annotation file of theirs."""
-    release: Path | None
-    """For the takes' own intrinsics."""
-    pseudo_labels: Path | None
-    """A folder of them, for the terms in space and of MANO."""
-    also: tuple[Path, ...]
-    """Folders of other data sets."""
+    sources: Sources
     checkpoint: Path
-    """The weights to begin with."""
+    """The weights to begin with; not read where the run goes on."""
     mano: Path
     out: Path
     """The folder of the run."""
-    steps: int
-    checkpoint_every: int
-    """Steps."""
+    schedule: Schedule
     devices: int
-    workers: int
-    """Processes that read pictures, for each device."""
     resume: bool
 
 
-def finetune(plan: Plan, options: TrainingOptions, *, say: Say) -> int:
+def finetune(plan: Plan, options: TrainingOptions, validation: ValidationOptions, *, say: Say) -> int:
     """Train; returns the exit status.
 
     Raises:
         TrackerError: there is nothing to train on, a file cannot be used, or the loss is no number.
     """
-    _check_devices(plan.devices, say)
-    fabric = Fabric(accelerator="auto", devices=plan.devices, precision=options.precision)
-    fabric.launch()  # other devices' processes run this whole command too
-    tell: Say = say if fabric.is_global_zero else _say_nothing
-    tally = Tally()
-    hands = _hands(plan, options, tally, tell)
-    learner = Learner(fabric, load_hamer(plan.checkpoint, plan.mano), options)
-    network = learner.hamer.network
-    trained, all_numbers = trained_count(network)
-    tell(f"{len(hands)} hands; {trained / 1e6:.1f} of {all_numbers / 1e6:.1f} M weights are trained")
-    config = checkpoints.configuration(
-        options, data=fingerprint(hands), devices=fabric.world_size, layers=len(network.backbone.blocks)
-    )
-    _begin(plan, learner, config, tell)
+    # Fabric has every other device's process run this whole command anew; they have nothing to say.
+    first: bool = getattr(rank_zero_only, "rank", 0) == 0
+    tell: Say = say if first else _say_nothing
+    found = torch.cuda.device_count()
+    if 0 < found < plan.devices:
+        raise UsageError(f"--devices {plan.devices}: torch finds {found}")
+    _check_files(plan)
+    hands = find_hands(plan.sources, options, validation, tell=tell)
+    data = f"{len(hands.training)} hands ({fingerprint(hands.training)})"
+    config = checkpoints.configuration(options, data=data, devices=plan.devices)
+    steps_done = _steps_done(plan, config, tell)
+    if steps_done == plan.schedule.steps:
+        tell(f"{steps_done} steps are done already; more --steps go on")
+        return 0
     try:
-        _run(plan, learner, config, hands, tell)
-    except KeyboardInterrupt:
-        tell(f"stopped after step {learner.step}; --resume goes on from the last checkpoint")
-        raise
-    tell(f"{learner.step} steps are done; {plan.out / CHECKPOINT} can be exported")
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {plan.out}: {error.strerror or error}") from error
+    if not found:  # processes on the CPU share the work
+        tell("no CUDA GPU: HaMeR's own size is too much for a CPU; this is for tests")
+    fabric = Fabric(accelerator="auto", devices=plan.devices, precision=options.precision)
+    fabric.launch()
+    try:
+        learner = _learner(plan, fabric, options, resumed=steps_done > 0)
+        _train(plan, learner, hands, config, say=say, tell=tell)
+    except (TrackerError, KeyboardInterrupt):
+        if first:
+            raise
     return 0
 
 
-def _check_devices(wanted: int, say: Say) -> None:
-    """Refuse more GPUs than there are; without any, processes on the CPU share the work."""
-    found = torch.cuda.device_count()
-    if 0 < found < wanted:
-        raise UsageError(f"--devices {wanted}: torch finds {found}")
-    if not found:
-        say("no CUDA GPU: HaMeR's own size is too much for a CPU; this is for tests")
+def show_crops(sources: Sources, options: TrainingOptions, to: Path, *, say: Say) -> int:
+    """Write a picture of the first crops that training would show; returns the exit status.
+
+    Raises:
+        TrackerError: there is nothing to train on, or a file cannot be used.
+    """
+    hands = find_hands(sources, options, ValidationOptions(validate_every=0), tell=say).training
+    write_crop_sheet(hands, options, to)
+    say(f"wrote {to}; nothing was trained")
+    return 0
 
 
 def _say_nothing(line: str) -> None:
     """What the processes of other devices tell."""
 
 
-def _hands(plan: Plan, options: TrainingOptions, tally: Tally, tell: Say) -> list[TrainingHand]:
-    path = plan.annotations or annotation_path(plan.prepared, "train")
-    takes = open_takes(plan.prepared, path, "train", release=plan.release, tally=tally)
-    fitted = FittedHands(plan.pseudo_labels, tally) if plan.pseudo_labels is not None else None
-    hands = hands_of_takes(takes, tally, fitted=fitted)
-    for folder in plan.also:
-        hands += hands_of_clips(find_clips(folder, tally=tally), tally)
-    for line in tally.lines():
-        tell(line)
-    if not hands:
-        raise UsageError("; ".join([f"{path} has no hand to train on", *tally.lines()]))
-    _check_terms(hands, options)
-    return hands
-
-
-def _check_terms(hands: Sequence[TrainingHand], options: TrainingOptions) -> None:
-    """Refuse terms that nothing could be compared with: they would be zero without a word."""
-    weights = options.losses
-    if weights.keypoints_3d > 0 and not any(hand.known.any() for hand in hands):
-        raise UsageError("--losses.keypoints-3d: no hand has joints in space")
-    if max(weights.global_orient, weights.hand_pose, weights.betas) > 0 and not any(
-        hand.mano is not None for hand in hands
-    ):
-        raise UsageError("MANO's terms need --pseudo-labels of MANO; no hand has its parameters")
-
-
-def _begin(plan: Plan, learner: Learner, config: dict[str, object], tell: Say) -> None:
-    """Go on with what the folder holds, where that is wished for."""
+def _check_files(plan: Plan) -> None:
+    """Refuse a folder that cannot be used, or weights that are not there, before anything is read."""
     path = plan.out / CHECKPOINT
-    plan.out.mkdir(parents=True, exist_ok=True)
+    if plan.out.exists() and not plan.out.is_dir():
+        raise UsageError(f"{plan.out} is no folder; a run needs one")
+    if path.exists() and not plan.resume:
+        raise UsageError(f"{path} is there: --resume goes on with it; another folder begins anew")
+    for weights in (plan.mano, *(() if path.exists() else (plan.checkpoint,))):
+        if not weights.is_file():
+            raise UsageError(f"{weights}: no such file of weights")
+
+
+def _steps_done(plan: Plan, config: dict[str, Any], tell: Say) -> int:
+    """How far the folder's checkpoint has come; 0 where there is none.
+
+    Raises:
+        UsageError: it is of another run, or has seen more steps than are wanted.
+    """
+    path = plan.out / CHECKPOINT
     if not path.exists():
         if plan.resume:
             tell(f"{plan.out} holds no checkpoint yet: training begins")
-    elif not plan.resume:
-        raise UsageError(f"{path} is there: --resume goes on with it; another folder begins anew")
-    else:
-        checkpoints.resume(path, learner, config)
-        if learner.fabric.is_global_zero:
-            _clear(plan.out)
+        return 0
+    steps_done, steps = int(checkpoints.read_own(path, config)["step"]), plan.schedule.steps
+    if steps_done > steps:
+        raise UsageError(f"{path}: {steps_done} steps are done already, and --steps {steps} are all in all")
+    return steps_done
+
+
+def _learner(plan: Plan, fabric: Fabric, options: TrainingOptions, *, resumed: bool) -> Learner:
+    """With the weights to begin with, or where the folder's checkpoint says that training stood."""
+    if not resumed:
+        return Learner(fabric, load_hamer(plan.checkpoint, plan.mano), options)
+    path = plan.out / CHECKPOINT
+    state = checkpoints.read(path)
+    network = network_of(state["network"], source=str(path), dtype=torch.float32)
+    learner = Learner(fabric, Hamer(network, read_mano(plan.mano)), options)
+    checkpoints.restore(learner, state)
+    return learner
+
+
+def _train(
+    plan: Plan, learner: Learner, hands: Hands, config: dict[str, Any], *, say: Say, tell: Say
+) -> None:
+    trained, all_numbers = trained_count(learner.hamer.network)
+    tell(
+        f"{len(hands.training)} hands to train on, {len(hands.validation)} to validate on; "
+        f"{trained / 1e6:.1f} of {all_numbers / 1e6:.1f} M weights are trained"
+    )
+    if learner.step:
         tell(f"going on after step {learner.step}")
+    if learner.fabric.is_global_zero:
+        _clear(plan.out)
+        _warn_of_space(plan.out, 4 * (all_numbers + 2 * trained), 4 * all_numbers, tell)
+    try:
+        Session(plan.out, learner, config, hands, plan.schedule, say=say).run()
+    except KeyboardInterrupt:
+        tell(f"stopped after step {learner.step}; --resume goes on from the last checkpoint")
+        raise
+    tell(f"{learner.step} steps are done; hand-tracker egoexo4d export {plan.out} FILE.safetensors")
 
 
 def _clear(out: Path) -> None:
     """Remove what a killed run was about to write: a checkpoint's beginning may take gigabytes."""
-    for name in (CHECKPOINT, LOG, CURVES):
+    for name in (CHECKPOINT, BEST, LOG, CURVES):
         for part in out.glob(f".{name}-*.part"):
             part.unlink()
 
 
-def _run(
-    plan: Plan, learner: Learner, config: dict[str, object], hands: Sequence[TrainingHand], tell: Say
-) -> None:
-    loader = _loader(plan, learner, hands)
-    unread = Tally()
-    with ExitStack() as stack:
-        first = learner.fabric.is_global_zero
-        log = TrainingLog(plan.out / LOG, steps_done=learner.step) if first else None
-        bar = CountingBar(plan.steps, unit="step", what="training") if first else None
-        if log is not None and bar is not None:
-            stack.callback(log.close)
-            stack.enter_context(bar)
-            bar.observe(learner.step)
-
-        def done(figures: dict[str, float]) -> None:
-            if log is not None and bar is not None:
-                log.write(figures)
-                bar.observe()
-            if learner.step % plan.checkpoint_every == 0 or learner.step == plan.steps:
-                checkpoints.save(plan.out / CHECKPOINT, learner, config)
-                tell(
-                    f"step {learner.step}: loss {figures['loss']:.4f}, "
-                    f"joints {figures['reprojection_px']:.1f} px off"
-                )
-                if first:
-                    _draw(plan.out, tell)
-
-        train(learner, _noting(iter(loader), hands, unread), plan.steps, done)
-    for line in unread.lines():
-        tell(line)
+def _warn_of_space(out: Path, checkpoint_bytes: int, best_bytes: int, tell: Say) -> None:
+    """Say so where the files will not fit: each is written beside the one before, which then goes."""
+    there = sum((out / name).stat().st_size for name in (CHECKPOINT, BEST) if (out / name).exists())
+    needed = checkpoint_bytes + best_bytes + max(checkpoint_bytes, best_bytes) - there
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        tell(f"the disk of {out} has {free / 1e9:.1f} GB free; checkpoints will want {needed / 1e9:.1f}")
 
 
-def _loader(plan: Plan, learner: Learner, hands: Sequence[TrainingHand]) -> DataLoader[Sample]:
-    options, fabric = learner.options, learner.fabric
-    draws = Draws(
-        len(hands),
-        options.batch,
-        seed=options.seed,
-        first=learner.step * options.accumulate,
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
-    )
-    pictures = HandPictures(hands, augmentation=options.augmentation, seed=options.seed, crop=options.crop)
-    return DataLoader(
-        pictures,
-        batch_sampler=draws,
-        num_workers=plan.workers,
-        pin_memory=fabric.device.type == "cuda",
-    )
-
-
-def _noting(batches: Iterator[Sample], hands: Sequence[TrainingHand], tally: Tally) -> Iterator[Sample]:
-    """The batches, with pictures that could not be read counted and named."""
-    for batch in batches:
-        for index in batch.indices[batch.readable == 0].tolist():
-            tally.add("times that a picture could not be read", hands[index].where)
-        yield batch
-
-
-def _draw(out: Path, tell: Say) -> None:
-    try:
-        draw_curves(read_log(out / LOG), out / CURVES)
-    except ImportError:
-        tell("no curves are drawn: matplotlib is not installed (extra `research`)")
-
-
-def export(run: Path, to: Path, *, mano: Path | None, say: Say) -> int:
+def export(run: Path, to: Path, *, best: bool, mano: Path | None, say: Say) -> int:
     """Write the weights of a run, or of a checkpoint of one, for the backend; returns the exit status.
 
     Raises:
         TrackerError: see ``finetuning.export``.
     """
-    model: ManoModel | None = read_mano(mano) if mano is not None else None
-    say("measuring what float16 costs (half a minute)")
-    steps = export_weights(run / CHECKPOINT if run.is_dir() else run, to, mano=model)
-    say(f"wrote {to}: {steps} steps; hand-tracker live --backend hamer --checkpoint {to}")
+    if best and not run.is_dir():
+        raise UsageError(f"--best chooses in the folder of a run; {run} is none")
+    path = run / (BEST if best else CHECKPOINT) if run.is_dir() else run
+    if best and not path.exists():
+        raise UsageError(f"{run} holds no {BEST}: the run was not validated")
+    step = checkpoints.read(path)["step"]
+    if not to.parent.is_dir():
+        raise UsageError(f"there is no folder {to.parent}")
+    model = read_mano(mano) if mano is not None else None
+    measuring = " and measuring what that costs" if model is not None else ""
+    say(f"rounding the weights of step {step} to float16{measuring} (half a minute)")
+    export_weights(path, to, mano=model)
+    cost = read_facts(to).get(JOINT_ERROR)
+    moved = f"float16 moves joints by {cost} mm at most"
+    say(f"wrote {to}; {moved if cost else 'what float16 costs was not measured: MANO is missing (--mano)'}")
+    say(f"next: hand-tracker live --backend hamer --checkpoint {to}")
     return 0

@@ -13,15 +13,20 @@ from tracker.whole_file import whole_file
 
 SMOOTHED_OVER = 50
 """Steps that the smooth curve averages."""
+VALIDATED = "validation_"
+"""What the names of a validation's figures begin with."""
 
 
 class TrainingLog:
     """A file of JSON lines, one a step, which a run that goes on continues."""
 
     def __init__(self, path: Path, *, steps_done: int) -> None:
-        """Open the file; lines of steps after the last checkpoint, which are done again, are taken out."""
-        self._path = path
-        before = [line for line in read_log(path) if line["step"] <= steps_done] if path.exists() else []
+        """Open the file; lines of steps after the last checkpoint, which are done again, are taken out.
+
+        So are all where nothing is done: the validation before the first step is done again too.
+        """
+        kept = read_log(path) if path.exists() and steps_done else []
+        before = [line for line in kept if line["step"] <= steps_done]
         try:
             with whole_file(path) as part:
                 part.write_text("".join(json.dumps(line) + "\n" for line in before), encoding="utf-8")
@@ -55,7 +60,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(entries: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Write a PNG: the loss, its terms, the reprojection error and the learning rate over the steps.
+    """Write a PNG: loss, its terms, reprojection error and learning rate over the steps, and validations.
 
     Raises:
         ImportError: matplotlib (extra ``research``) is not installed.
@@ -63,27 +68,37 @@ def draw_curves(entries: Sequence[Mapping[str, float]], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    names = [name for name in entries[-1] if name not in ("step", "seconds")] if entries else []
+    names = list(dict.fromkeys(name.removeprefix(VALIDATED) for entry in entries for name in entry))
+    names = [name for name in names if name not in ("step", "seconds")]
     if not names:
         return
-    steps = np.array([entry["step"] for entry in entries])
     figure = Figure(figsize=(9, 2.2 * len(names)), layout="constrained")
-    for axes, name in zip(
-        figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0], names, strict=True
-    ):
-        values = np.array([entry.get(name, np.nan) for entry in entries], dtype=np.float64)
-        if name != "learning_rate":
-            axes.plot(steps, values, color="tab:blue", alpha=0.35, linewidth=0.8)
-            values = smoothed(values)
-        axes.plot(steps, values, color="tab:blue", linewidth=1.6)
+    all_axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(all_axes, names, strict=True):
+        trained, validated = _of(entries, name), _of(entries, VALIDATED + name)
+        if name == "learning_rate":
+            axes.plot(*trained, color="tab:blue", linewidth=1.6)
+        elif len(trained[0]):
+            axes.plot(*trained, color="tab:blue", alpha=0.35, linewidth=0.8)
+            axes.plot(trained[0], smoothed(trained[1]), color="tab:blue", linewidth=1.6, label="training")
+        if len(validated[0]):
+            axes.plot(*validated, color="tab:orange", marker="o", markersize=4, label="validation")
+            axes.legend()
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
-    axes.set_xlabel(f"step (the strong line is the mean of the last {SMOOTHED_OVER})")
+    all_axes[-1].set_xlabel(f"step (the strong line is the mean of the last {SMOOTHED_OVER})")
     try:
         with whole_file(path) as part:
             figure.savefig(part, format="png", dpi=80)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _of(entries: Sequence[Mapping[str, float]], name: str) -> tuple[FloatArray, FloatArray]:
+    """The steps (N,) that have a figure, and the figure (N,)."""
+    known = [(entry["step"], entry[name]) for entry in entries if name in entry]
+    steps, values = np.array(known, dtype=np.float64).reshape(-1, 2).T
+    return steps, values
 
 
 def smoothed(values: FloatArray) -> FloatArray:

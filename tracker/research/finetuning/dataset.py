@@ -4,19 +4,21 @@ The order of the hands, and every change by chance, follow from the seed and a c
 go on at any batch as if it had never stopped, with any number of workers, and no generator's state is kept.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tracker.crops import AffineCrop, Crop, CropKind, VirtualCrop, make_crop
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.mano_numpy import NUM_BETAS, NUM_MANO_JOINTS
-from tracker.networks.crop_sampling import mirrored_points, sample, trace
+from tracker.networks.crop_sampling import mirrored_points, sample, sample_sharp, spread_of, trace
 from tracker.networks.hamer import CROP_PX, IMAGE_MEAN, IMAGE_STD
 from tracker.pose.hamer import crop_box
 from tracker.research.finetuning.augmentation import Change, changed_box, draw
@@ -108,6 +110,27 @@ class HandPictures(Dataset[Sample]):
         return make_sample(hand, image, change, which.hand, self._crop)
 
 
+MOST_WORKERS = 8
+"""Processes that read pictures for a device unless more are asked for; a few keep any GPU busy."""
+
+
+def usual_workers(devices: int) -> int:
+    """Processes that read pictures for each of ``devices`` when nobody says how many: the cores, shared."""
+    known = getattr(os, "sched_getaffinity", None)  # what this process may use, where the system says so
+    cores = len(known(0)) if known is not None else os.cpu_count() or 1
+    return min(MOST_WORKERS, max(1, cores // devices))
+
+
+def batches_of(
+    pictures: HandPictures, draws: Iterable[list[Draw]], *, workers: int, pinned: bool
+) -> Iterator[Sample]:
+    """The drawn batches, in order, made ahead in ``workers`` processes; in this one if there are none."""
+    with warnings.catch_warnings():  # whoever asks for more workers than cores need not be told twice
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader = DataLoader(pictures, batch_sampler=draws, num_workers=workers, pin_memory=pinned)
+        return iter(loader)
+
+
 def make_sample(
     hand: TrainingHand, image: ImageArray | None, change: Change, index: int, kind: CropKind
 ) -> Sample:
@@ -130,8 +153,12 @@ def make_sample(
 def crop_picture(hand: TrainingHand, image: ImageArray, crop: Crop, gains: FloatArray) -> Tensor:
     """The normalised crop (3, 256, 256), sampled as in tracking, each channel times its gain (3,)."""
     traced = trace([crop], [hand.side is Side.LEFT], (image.shape[0], image.shape[1]))
-    levels = sample(torch.from_numpy(image), *map(torch.from_numpy, (traced.nodes_px, traced.reads)))[0]
-    bright = (levels * _channels(gains)).clamp(0.0, 255.0) / 255.0
+    picture, nodes_px = torch.from_numpy(image), torch.from_numpy(traced.nodes_px)
+    if spread_of(crop) == (0.0, 0):  # most hands in EgoExo4D's pictures
+        levels = sample_sharp(picture, nodes_px)
+    else:
+        levels = sample(picture, nodes_px, torch.from_numpy(traced.reads))
+    bright = (levels[0] * _channels(gains)).clamp(0.0, 255.0) / 255.0
     return (bright - _channels(IMAGE_MEAN)) / _channels(IMAGE_STD)
 
 

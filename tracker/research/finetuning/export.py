@@ -13,11 +13,11 @@ from tracker.research.finetuning.checkpoints import read
 from tracker.whole_file import whole_file
 
 
-def export(checkpoint: Path, to: Path, *, mano: ManoModel | None) -> int:
-    """Write the weights that a training checkpoint holds to ``to``; returns how many steps it has seen.
+def export(checkpoint: Path, to: Path, *, mano: ManoModel | None) -> None:
+    """Write the weights that a training checkpoint holds to ``to``.
 
     Args:
-        checkpoint: written by ``finetune``.
+        checkpoint: written by ``finetune``, or its best weights.
         to: replaced if it is there.
         mano: with it, what float16 costs is measured.
 
@@ -30,9 +30,13 @@ def export(checkpoint: Path, to: Path, *, mano: ManoModel | None) -> int:
             write_weights(state["network"], part, source=checkpoint, mano=mano, note=note_of(state))
     except OSError as error:
         raise UsageError(f"cannot write {to}: {error.strerror or error}") from error
-    return int(state["step"])
 
 
 def note_of(state: dict[str, object]) -> dict[str, str]:
     """What the file says of the training."""
-    return {"finetuned_steps": str(state["step"]), "finetuned_with": repr(state["configuration"])}
+    measured = {"finetuned_measured": repr(state["measured"])} if "measured" in state else {}
+    return {
+        "finetuned_steps": str(state["step"]),
+        "finetuned_with": repr(state["configuration"]),
+        **measured,
+    }

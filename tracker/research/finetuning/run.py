@@ -1,0 +1,198 @@
+"""A training run at work in its folder: steps, validations, checkpoints, the log and its curves."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker.progress import CountingBar
+from tracker.research.finetuning import checkpoints
+from tracker.research.finetuning.curves import VALIDATED, TrainingLog, draw_curves, read_log
+from tracker.research.finetuning.dataset import Draws, HandPictures, Sample, batches_of
+from tracker.research.finetuning.options import Figure
+from tracker.research.finetuning.sources import Hands, Say
+from tracker.research.finetuning.training import Learner, train
+from tracker.research.finetuning.training_hands import TrainingHand, fingerprint
+from tracker.research.finetuning.validation import validate
+from tracker.research.ground_truth.egoexo4d_values import Tally
+
+CHECKPOINT, BEST, LOG, CURVES = "checkpoint.pt", "best.pt", "log.jsonl", "curves.png"
+"""What a run keeps in its folder."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long training goes on, and what is done when."""
+
+    steps: int
+    """In all, those before this run included."""
+    checkpoint_every: int
+    """Steps."""
+    validate_every: int
+    """Steps."""
+    best_by: Figure
+    workers: int
+    """Processes that read pictures, for each device."""
+
+
+class Session:
+    """One run of the program on a training run."""
+
+    def __init__(
+        self,
+        folder: Path,
+        learner: Learner,
+        config: Mapping[str, Any],
+        hands: Hands,
+        schedule: Schedule,
+        *,
+        say: Say,
+    ) -> None:
+        self._folder, self._learner, self._config = folder, learner, config
+        self._hands, self._schedule, self._say = hands, schedule, say
+        self._best = Best(folder / BEST, schedule.best_by, fingerprint(hands.validation), learner)
+        self._report: Report | None = None
+
+    def run(self) -> None:
+        """Train until all steps are done.
+
+        Raises:
+            TrackerError: a file cannot be written, or the loss is no number.
+        """
+        learner, unread = self._learner, Tally()
+        with ExitStack() as stack:
+            if learner.fabric.is_global_zero:
+                self._report = stack.enter_context(Report(self._folder, learner.step, self._schedule.steps))
+            if learner.step == 0:
+                self._done({"step": 0})
+            batches = _noting(self._batches(), self._hands.training, unread)
+            train(learner, batches, self._schedule.steps, self._done)
+        for line in unread.lines():  # of this process's share
+            self._say(line)
+
+    def _batches(self) -> Iterator[Sample]:
+        options, fabric = self._learner.options, self._learner.fabric
+        hands = self._hands.training
+        draws = Draws(
+            len(hands),
+            options.batch,
+            seed=options.seed,
+            first=self._learner.step * options.accumulate,
+            rank=fabric.global_rank,
+            ranks=fabric.world_size,
+        )
+        pictures = HandPictures(
+            hands, augmentation=options.augmentation, seed=options.seed, crop=options.crop
+        )
+        pinned = fabric.device.type == "cuda"
+        return batches_of(pictures, draws, workers=self._schedule.workers, pinned=pinned)
+
+    def _done(self, figures: dict[str, float]) -> None:
+        """After each step, and before the first."""
+        step, measured, is_best = self._learner.step, {}, False
+        if self._hands.validation and self._is_due(self._schedule.validate_every):
+            measured = validate(self._learner, self._hands.validation, workers=self._schedule.workers)
+            is_best = self._best.offer(self._learner, self._config, measured)
+        if self._report is not None and (step or measured):
+            self._report.note(figures | {VALIDATED + name: value for name, value in measured.items()})
+        saved = step > 0 and self._is_due(self._schedule.checkpoint_every)
+        if saved:
+            checkpoints.save(self._folder / CHECKPOINT, self._learner, self._config)
+        if self._report is not None and (measured or saved):
+            self._report.show(_line(figures, measured, is_best))
+
+    def _is_due(self, every: int) -> bool:
+        """Whether what is done every so many steps, and after the last, is done now."""
+        return self._learner.step in (0, self._schedule.steps) or self._learner.step % every == 0
+
+
+class Best:
+    """The weights of the validation whose figure was least."""
+
+    def __init__(self, path: Path, by: Figure, on: str, learner: Learner) -> None:
+        """Find what was best so far.
+
+        Args:
+            path: the file of them.
+            by: which figure.
+            on: the fingerprint of the hands it is measured on; what was best on others does not count.
+            learner: where training stands. If that is the beginning, what the file holds is of another run.
+        """
+        self._path, self._by, self._on = path, by, on
+        self._least = math.inf
+        if learner.step == 0:
+            if learner.fabric.is_global_zero:
+                path.unlink(missing_ok=True)
+        elif path.exists():
+            stored = checkpoints.read(path)
+            if stored["on"] == on:
+                self._least = stored["measured"].get(by, math.inf)
+
+    def offer(self, learner: Learner, config: Mapping[str, Any], measured: Mapping[str, float]) -> bool:
+        """Keep the weights if they are the best; called by all processes, with equal figures."""
+        if not measured.get(self._by, math.inf) < self._least:
+            return False
+        self._least = measured[self._by]
+        checkpoints.save_best(self._path, learner, config, measured, on=self._on)
+        return True
+
+
+class Report:
+    """What a person gets to see of a run, told by its first process: log, curves, bar, lines."""
+
+    def __init__(self, folder: Path, steps_done: int, steps: int) -> None:
+        self._folder = folder
+        self._log = TrainingLog(folder / LOG, steps_done=steps_done)
+        self._bar = CountingBar(steps, unit="step", what="training")
+        if steps_done:
+            self._bar.pass_over(steps_done)
+
+    def note(self, figures: Mapping[str, float]) -> None:
+        """Put a step, with a validation after it or not, into the log, and count it."""
+        self._log.write(figures)
+        if figures["step"]:
+            self._bar.note(f"loss {figures['loss']:.3f}, {figures['reprojection_px']:.1f} px")
+            self._bar.observe()
+
+    def show(self, line: str) -> None:
+        """Say how training stands, and draw its curves."""
+        self._bar.say(line)
+        try:
+            draw_curves(read_log(self._folder / LOG), self._folder / CURVES)
+        except ImportError:
+            self._bar.say("no curves are drawn: matplotlib is not installed (extra `research`)")
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        self._log.close()
+
+
+def _line(figures: Mapping[str, float], measured: Mapping[str, float], is_best: bool) -> str:
+    """How training stands, for a person."""
+    parts = [_said(figures)] if "loss" in figures else []
+    if measured:
+        parts.append(f"validation: {_said(measured)}{' (the best so far)' if is_best else ''}")
+    return f"step {figures['step']:.0f}: {'; '.join(parts)}"
+
+
+def _said(figures: Mapping[str, float]) -> str:
+    shown = (
+        ("loss", "loss {:.4f}"),
+        ("reprojection_px", "joints {:.1f} px off"),
+        ("mpjpe_mm", "MPJPE {:.1f} mm"),
+        ("pa_mpjpe_mm", "PA-MPJPE {:.1f} mm"),
+    )
+    return ", ".join(form.format(figures[name]) for name, form in shown if name in figures)
+
+
+def _noting(batches: Iterator[Sample], hands: Sequence[TrainingHand], tally: Tally) -> Iterator[Sample]:
+    """The batches, with pictures that could not be read counted and named."""
+    for batch in batches:
+        for index in batch.indices[batch.readable == 0].tolist():
+            tally.add("times that a picture could not be read", hands[index].where)
+        yield batch
