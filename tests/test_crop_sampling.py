@@ -140,11 +140,12 @@ def test_a_shrunk_virtual_crop_is_the_mean_over_what_its_samples_cover() -> None
 def test_where_nothing_shrinks_a_sample_is_read_in_one_place(
     kind: CropKind, camera: Camera, x: float, y: float
 ) -> None:
-    image, crop = smooth_picture(camera), crop_at(kind, camera, x, y, 200.0)
+    image, crop = smooth_picture(camera), crop_at(kind, camera, x, y, 80.0)
     assert spread_of(crop) == (0.0, 0)
     nodes_px = torch.from_numpy(trace([crop], [True], image.shape[:2]).nodes_px)
     sharp = sample_sharp(torch.from_numpy(image), nodes_px).permute(0, 2, 3, 1)
-    np.testing.assert_allclose(sharp, sampled(image, crop, mirrored=True), atol=0.02)
+    # To a tenth of a level: positions are float32, in pictures of other widths.
+    np.testing.assert_allclose(sharp, sampled(image, crop, mirrored=True), atol=0.1)
 
 
 @pytest.mark.parametrize("camera", FOLDING.values(), ids=FOLDING.keys())

@@ -42,7 +42,7 @@ pytest.importorskip("torch")
 import torch
 
 from tracker.networks.crop_sampling import CropSampler, trace
-from tracker.networks.hamer import HamerOutput
+from tracker.networks.hamer import IMAGE_STD, HamerOutput
 from tracker.networks.picture_reader import HandReading
 from tracker.research.finetuning.dataset import Draw, Draws, HandPictures, make_sample, targets_of
 from tracker.research.finetuning.losses import Targets, crop_projection, losses
@@ -236,7 +236,8 @@ def test_the_crop_is_the_one_that_the_backend_reads(side: Side) -> None:
     traced = trace([crop], [side is Side.LEFT], (512, 512))
     (read,) = CropSampler()(*map(torch.from_numpy, (image, traced.nodes_px, traced.reads)))
     shown = make_sample(hand, image, draw(UNCHANGED, 21, np.random.default_rng(0)), 0, "affine")
-    np.testing.assert_allclose(shown.crops, read, atol=1e-5)
+    # Positions are float32: on noise their last bits move a sample by up to 0.03 of a level.
+    np.testing.assert_allclose(shown.crops, read, atol=0.03 / (255 * min(IMAGE_STD)))
 
 
 @every_side
@@ -360,7 +361,9 @@ def test_steps_after_the_last_checkpoint_leave_the_log_and_a_cut_line_too(tmp_pa
     assert [(entry["step"], entry["loss"]) for entry in read_log(path)][2:] == [(3, 0.3333333), (4, 0.5)]
     path.write_text("[1, 2]\n")
     with pytest.raises(UsageError, match="no log of the finetune command"):
-        TrainingLog(path, steps_done=0)
+        TrainingLog(path, steps_done=3)
+    TrainingLog(path, steps_done=0).close()  # nothing was done, the validation before the first step included
+    assert read_log(path) == []
 
 
 def test_the_smooth_curve_is_the_mean_of_the_last_values() -> None:

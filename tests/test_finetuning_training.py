@@ -1,7 +1,6 @@
 """Fine-tuning at work: a tiny network learns, stops and goes on, and full-size weights come back."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,23 +19,18 @@ from lightning_fabric import Fabric
 from tiny_hamer import eight_hands, tiny_hamer
 from torch.utils.data import DataLoader, default_collate
 
-from tracker.cli_finetune import Export, Finetune
-from tracker.errors import MissingDependencyError, UsageError, WeightsError
-from tracker.networks.hamer import HamerConfig, load_hamer, network_of, seeded_crops
-from tracker.networks.potter import load_potter
+from tracker.errors import UsageError
+from tracker.networks.hamer import HamerConfig
 from tracker.networks.vit import VitConfig
 from tracker.research.finetuning import checkpoints
 from tracker.research.finetuning.augmentation import UNCHANGED
-from tracker.research.finetuning.curves import read_log
 from tracker.research.finetuning.dataset import Draw, Draws, HandPictures, Sample
 from tracker.research.finetuning.options import Augmentation, LossWeights, TrainingOptions
 from tracker.research.finetuning.training import Learner, TrainingError, train
 from tracker.research.finetuning.training_hands import TrainingHand
-from tracker.weights_store import import_weights
 
 if TYPE_CHECKING:
     from egoexo4d_release import MadeRelease
-    from official_files import OfficialFiles
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 NO_BENCHMARKS = "benchmarks are not part of the package"
@@ -73,7 +67,12 @@ def learner_of(options: TrainingOptions, **size: int) -> Learner:
 
 
 def config_of(options: TrainingOptions) -> dict[str, Any]:
-    return checkpoints.configuration(options, data="these hands", devices=1, layers=2)
+    return checkpoints.configuration(options, data="these hands", devices=1)
+
+
+def resumed(path: Path, learner: Learner, options: TrainingOptions) -> Learner:
+    checkpoints.restore(learner, checkpoints.read_own(path, config_of(options)))
+    return learner
 
 
 def weights_of(learner: Learner) -> dict[str, torch.Tensor]:
@@ -115,8 +114,8 @@ def test_training_that_was_stopped_equals_training_that_was_not(
     first = learner_of(CHANGING)
     begun = losses_of(first, hands, 2)
     checkpoints.save(tmp_path / "checkpoint.pt", first, config_of(CHANGING))
-    again = learner_of(CHANGING, seed=9)  # whatever it began with is replaced
-    checkpoints.resume(tmp_path / "checkpoint.pt", again, config_of(CHANGING))
+    # Whatever it began with is replaced.
+    again = resumed(tmp_path / "checkpoint.pt", learner_of(CHANGING, seed=9), CHANGING)
     assert again.step == 2
     assert [*begun, *losses_of(again, hands, 5)] == pytest.approx(whole, rel=1e-6)
     assert len(set(whole)) == 5
@@ -127,9 +126,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     checkpoints.save(path, learner, config_of(PLAIN))
     other = replace(PLAIN, batch=4, losses=LossWeights(keypoints_3d=0.05))
     with pytest.raises(UsageError) as refused:
-        checkpoints.resume(path, learner, config_of(other))
-    assert "batch was 8, is 4; losses.keypoints_3d was 0.0, is 0.05" in str(refused.value)
-    assert "\n" not in str(refused.value)
+        checkpoints.read_own(path, config_of(other))
+    differing = "--batch was 8, is 4; --losses.keypoints-3d was 0.0, is 0.05"
+    assert str(refused.value) == f"{path} belongs to another run: {differing}"
 
 
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
@@ -147,7 +146,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(path, learner, config_of(PLAIN))
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    checkpoints.resume(path, learner, config_of(PLAIN))
+    resumed(path, learner, PLAIN)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no checkpoint at all"])
@@ -232,105 +231,6 @@ def test_mixed_precision_keeps_the_last_map_exact(all_eight: Sample) -> None:
     assert {value.dtype for value in weights_of(mixed).values()} == {torch.float32}
 
 
-# The commands, with weights of the real width, two layers deep.
-
-
-@pytest.fixture(scope="module")
-def training_set(made_release: "MadeRelease", tmp_path_factory: pytest.TempPathFactory) -> Path:
-    prepared = tmp_path_factory.mktemp("prepared")
-    path = prepared / "annotation" / "manual" / "ego_pose_gt_anno_train_public.json"
-    path.parent.mkdir(parents=True)
-    shutil.copy(made_release.annotations, path)
-    shutil.copytree(made_release.prepared / "image/undistorted/val", prepared / "image/undistorted/train")
-    return prepared
-
-
-def test_a_release_becomes_weights_that_the_backend_loads(
-    training_set: Path, hamer_files: "OfficialFiles", tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for picture in training_set.rglob("made_kitchen_1_2/*.jpg"):
-        picture.write_bytes(b"no picture")
-    options = TrainingOptions(
-        batch=2, precision="32-true", backbone="frozen", learning_rate=1e-3, warmup_steps=0
-    )
-    command = Finetune(
-        training_set,
-        tmp_path / "run",
-        steps=1,
-        checkpoint=hamer_files.checkpoint,
-        mano=hamer_files.mano,
-        workers=0,
-        training=options,
-    )
-    assert command.run() == 0
-    with pytest.raises(UsageError, match="--resume goes on with it"):
-        command.run()
-    begun = tmp_path / "run" / ".checkpoint.pt-0123456789ab.part"  # left by a kill
-    begun.write_bytes(b"PK")
-    assert replace(command, steps=3, resume=True).run() == 0 and not begun.exists()
-    said = capsys.readouterr().err
-    assert "going on after step 1" in said and "M weights are trained" in said
-    assert "a picture could not be read" in said and "made_kitchen_1_2/0000" in said
-    entries = read_log(tmp_path / "run" / "log.jsonl")
-    assert [entry["step"] for entry in entries] == [1, 2, 3]
-    assert (tmp_path / "run" / "curves.png").stat().st_size > 5000
-    weights = tmp_path / "tuned.safetensors"
-    assert Export(tmp_path / "run", weights, mano=hamer_files.mano).run() == 0
-    assert weights.stat().st_mode == (tmp_path / "run" / "log.jsonl").stat().st_mode
-    _check_weights(weights, tmp_path / "run" / "checkpoint.pt", hamer_files)
-    _check_refused_as_weights(tmp_path / "run" / "checkpoint.pt", hamer_files)
-
-
-def _check_refused_as_weights(checkpoint: Path, files: "OfficialFiles") -> None:
-    for read in (lambda: load_hamer(checkpoint, files.mano), lambda: load_potter(checkpoint)):
-        with pytest.raises(WeightsError, match=f"export {checkpoint} hamer-ft.safetensors"):
-            read()
-    with pytest.raises(WeightsError, match="make weights of it first"):
-        import_weights(checkpoint, checkpoint.parent / "weights", say=print)
-
-
-def _check_weights(weights: Path, checkpoint: Path, files: "OfficialFiles") -> None:
-    crops = seeded_crops(1)
-    state = checkpoints.read(checkpoint)["network"]
-    trained = network_of(state, source="trained", dtype=torch.float32)
-    with torch.inference_mode():
-        wanted = trained(crops)
-        read = load_hamer(weights, files.mano).network(crops)
-        before = load_hamer(files.checkpoint, files.mano).network(crops)
-    torch.testing.assert_close(read, wanted, rtol=0, atol=5e-3)  # matrices are kept in float16
-    assert (read - before).abs().max() > 10 * (read - wanted).abs().max()
-
-
-def test_what_cannot_be_trained_is_said(
-    training_set: Path, hamer_files: "OfficialFiles", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "empty.json"
-    annotations = json.loads(next(training_set.rglob("*.json")).read_text())
-    for frames in annotations.values():
-        for frame in frames.values():
-            for side in ("left", "right"):
-                frame[f"{side}_hand_2d"] = []
-    path.write_text(json.dumps(annotations))
-    command = Finetune(
-        training_set,
-        tmp_path / "run",
-        checkpoint=hamer_files.checkpoint,
-        mano=hamer_files.mano,
-        annotation_file=path,
-    )
-    with pytest.raises(UsageError, match="no hand to train on; hands with fewer than 5 marked joints: "):
-        command.run()
-    with pytest.raises(UsageError, match="1 or more"):
-        replace(command, steps=0).run()
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UsageError, match="--devices 2: torch finds 1"):
-        replace(command, devices=2).run()
-    monkeypatch.undo()
-    options = TrainingOptions(losses=LossWeights(hand_pose=0.001))
-    with pytest.raises(UsageError, match="no hand has its parameters"):
-        replace(command, annotation_file=None, training=options).run()
-
-
 # The benchmark, which nobody runs before they have the card.
 
 
@@ -357,7 +257,7 @@ def test_half_precision_goes_on_with_its_scale(all_eight: Sample, tmp_path: Path
     path = tmp_path / "checkpoint.pt"
     checkpoints.save(path, first, config_of(options))
     assert checkpoints.read(path)["precision"]["scale"] > 1
-    checkpoints.resume(path, again, config_of(options))
+    resumed(path, again, options)
     assert again.fabric.strategy.precision.state_dict() == first.fabric.strategy.precision.state_dict()
 
 
@@ -369,12 +269,3 @@ def test_a_real_size_step_fits_on_the_gpu(capsys: pytest.CaptureFixture[str]) ->
     with capsys.disabled():
         print(f"one step of 8 hands: {row['p50_ms']:.0f} ms, {row['memory_gb']:.1f} GB")
     assert row["memory_gb"] < 24  # the whole network trains on a common card
-
-
-def test_without_fabric_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
-    monkeypatch.delitem(sys.modules, "tracker.research.finetuning.command", raising=False)
-    monkeypatch.delitem(sys.modules, "tracker.research.finetuning.training", raising=False)
-    for command in (Finetune(tmp_path, tmp_path / "run"), Export(tmp_path, tmp_path / "w.safetensors")):
-        with pytest.raises(MissingDependencyError, match="extras `hamer` and `finetune`"):
-            command.run()

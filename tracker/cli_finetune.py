@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tracker.cli_running import check_output_file, home_folder, interruptible, say
+from tracker.cli_running import check_output_file, check_output_folder, home_folder, interruptible, say
 from tracker.cli_systems import annotations_of
 from tracker.errors import MissingDependencyError, UsageError
 from tracker.research.finetuning.options import TrainingOptions, ValidationOptions
@@ -52,8 +52,8 @@ class Finetune:
     also: tuple[Path, ...] = ()
     """Further data to train on: folders of FreiHAND or HInt."""
     show_crops: Path | None = None
-    """Train nothing: write a picture (.png) of the first crops that the network would be shown, with their
-    marks."""
+    """Train nothing: write a picture (.png, replaced if it is there) of the first crops that the network
+    would be shown, with their marks."""
     devices: int = 1
     """GPUs that share the work; each takes batches of its own."""
     workers: int | None = None
@@ -78,6 +78,9 @@ class Finetune:
         annotations = annotations_of(self.prepared, "train", self.annotations, file=self.annotation_file)
         sources = Sources(self.prepared, annotations, self.release, self.pseudo_labels, self.also)
         if self.show_crops is not None:
+            if self.show_crops.suffix != ".png":
+                raise UsageError(f"{self.show_crops}: a picture of crops ends in .png")
+            check_output_folder(self.show_crops.parent)
             return show_crops(sources, self.training, self.show_crops, say=say)
         with interruptible():
             return finetune(self._plan(sources), self.training, self.validation, say=say)
@@ -119,6 +122,7 @@ class Finetune:
         from tracker.research.finetuning.run import CHECKPOINT, Schedule
         from tracker.weights_store import default_folder, find_weights
 
+        check_output_folder(self.out)
         stored = self.out / CHECKPOINT
         begin = stored if self.resume and stored.exists() else self.checkpoint
         checkpoint, mano = find_weights(default_folder(home_folder()), checkpoint=begin, mano=self.mano)

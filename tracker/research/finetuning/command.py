@@ -95,8 +95,6 @@ def _say_nothing(line: str) -> None:
 def _check_files(plan: Plan) -> None:
     """Refuse a folder that cannot be used, or weights that are not there, before anything is read."""
     path = plan.out / CHECKPOINT
-    if plan.out.exists() and not plan.out.is_dir():
-        raise UsageError(f"{plan.out} is no folder; a run needs one")
     if path.exists() and not plan.resume:
         raise UsageError(f"{path} is there: --resume goes on with it; another folder begins anew")
     for weights in (plan.mano, *(() if path.exists() else (plan.checkpoint,))):
@@ -182,8 +180,6 @@ def export(run: Path, to: Path, *, best: bool, mano: Path | None, say: Say) -> i
     if best and not path.exists():
         raise UsageError(f"{run} holds no {BEST}: the run was not validated")
     step = checkpoints.read(path)["step"]
-    if not to.parent.is_dir():
-        raise UsageError(f"there is no folder {to.parent}")
     model = read_mano(mano) if mano is not None else None
     measuring = " and measuring what that costs" if model is not None else ""
     say(f"rounding the weights of step {step} to float16{measuring} (half a minute)")

@@ -35,6 +35,7 @@ def write_crop_sheet(hands: Sequence[TrainingHand], options: TrainingOptions, pa
     tiles = [_tile(pictures[which], hands[which.hand]) for which in first]
     rows = [np.concatenate(tiles[start : start + COLUMNS], axis=1) for start in range(0, len(tiles), COLUMNS)]
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as part:
             Image.fromarray(np.concatenate(rows)).save(part, format="PNG")
     except OSError as error:

@@ -26,6 +26,7 @@ def export(checkpoint: Path, to: Path, *, mano: ManoModel | None) -> None:
     """
     state = read(checkpoint)
     try:
+        to.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(to) as part:
             write_weights(state["network"], part, source=checkpoint, mano=mano, note=note_of(state))
     except OSError as error:
