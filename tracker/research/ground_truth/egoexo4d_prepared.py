@@ -100,12 +100,18 @@ def _array(values: Any, shape: tuple[int, ...], where: str) -> Any:
 
 
 def write_annotations(path: Path, frames: Iterable[AnnotatedFrame], *, boxes_only: bool = False) -> None:
-    """Write a prepared file, wholly or not at all; with ``boxes_only`` as the test set's is."""
-    takes: dict[str, dict[str, object]] = {}
+    """Write a prepared file, wholly or not at all; with ``boxes_only`` as the test set's is.
+
+    It is spelled a take at a time: as lists a frame is several times as large as in arrays.
+    """
+    takes: dict[str, list[AnnotatedFrame]] = {}
     for frame in frames:
-        takes.setdefault(frame.take_uid, {})[frame.key] = to_entry(frame, boxes_only=boxes_only)
-    with whole_file(path) as part:
-        part.write_text(json.dumps(takes), encoding="utf-8")
+        takes.setdefault(frame.take_uid, []).append(frame)
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        for number, (uid, of_take) in enumerate(takes.items()):
+            entries = {frame.key: to_entry(frame, boxes_only=boxes_only) for frame in of_take}
+            file.write(f"{', ' if number else '{'}{json.dumps(uid)}: {json.dumps(entries)}")
+        file.write("}" if takes else "{}")
 
 
 def to_entry(frame: AnnotatedFrame, *, boxes_only: bool = False) -> dict[str, object]:

@@ -56,12 +56,13 @@ def _raw_hand(in_space: Mapping[str, Any], marked: Mapping[str, Any], side: Side
 
 def _coordinates(point: Any, axes: str) -> tuple[list[float], str | None]:
     """Numbers, and what they are if not those of a place; then all are NaN."""
-    values = [point.get(axis) for axis in axes] if isinstance(point, Mapping) else [None]
-    unknown = [math.nan] * len(axes)
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return unknown, "no numbers"
+    values = [point.get(axis) for axis in axes] if isinstance(point, dict) else [None]
+    if not set(map(type, values)) <= {float, int}:  # True is no number
+        return [math.nan] * len(axes), "no numbers"
     found = [_number(value) for value in values]
-    return (found, None) if all(map(math.isfinite, found)) else (unknown, "NaN or infinite")
+    if not all(map(math.isfinite, found)):
+        return [math.nan] * len(axes), "NaN or infinite"
+    return found, None
 
 
 def _number(value: Any) -> float:
