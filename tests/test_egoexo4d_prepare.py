@@ -22,7 +22,7 @@ from egoexo4d_release import (
 from PIL import Image
 
 from tracker.cli import main
-from tracker.errors import SinkFailedError, TrackerError
+from tracker.errors import SinkFailedError, TrackerError, UsageError
 from tracker.research.evaluation import egoexo4d_command
 from tracker.research.evaluation.egoexo4d_command import prepare
 from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
@@ -306,3 +306,20 @@ def test_automatic_annotations_are_prepared_beside_the_manual_ones(
     assert {frame.take_uid for frame in read_annotations(path)} == {take.uid for take in TAKES}
     assert "views" not in capsys.readouterr().out
     assert not (tmp_path / "annotation/manual").exists()
+
+
+def test_what_a_later_split_lacks_is_said_before_any_is_prepared(
+    made_release: MadeRelease, tmp_path: Path
+) -> None:
+    write_calibrations(tmp_path)
+    for last, missing in (("test", "the test boxes are published"), ("train", "holds no annotations")):
+        with pytest.raises(UsageError, match=missing):
+            prepare(
+                made_release.raw,
+                tmp_path,
+                splits=("val", last),
+                kind="manual",
+                pictures=True,
+                say=lambda line: None,
+            )
+    assert [path.name for path in tmp_path.iterdir()] == ["aria_calib_json"]

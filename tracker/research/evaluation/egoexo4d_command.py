@@ -58,6 +58,8 @@ def prepare(
         UsageError: a file that every take needs cannot be read, or no hand is left.
         SinkFailedError: the disk is full, say.
     """
+    for split in splits:  # before hours of preparing another
+        _ = _test_boxes(prepared) if split == "test" else annotation_paths(release, split, kind)
     try:
         whole = [_prepare_split(release, prepared, split, kind, pictures, say) for split in splits]
     except KeyboardInterrupt:
@@ -71,15 +73,15 @@ def prepare(
 def _prepare_split(release: Path, prepared: Path, split: str, kind: Kind, pictures: bool, say: Say) -> bool:
     """Whether every take could be prepared."""
     tally = Tally()
-    path = annotation_path(prepared, split, kind)
     if split == "test":
-        frames: Sequence[AnnotatedFrame] = _test_boxes(path)
+        frames: Sequence[AnnotatedFrame] = _test_boxes(prepared)
     else:
         takes = len(annotation_paths(release, split, kind))
         with CountingBar(takes, unit="take", what=f"annotations of {split}") as bar:
             frames = list(prepare_annotations(release, prepared, split, kind, tally, observe=bar.observe))
         if not frames:
             raise UsageError("; ".join([f"no frame of {split} has a hand to keep", *tally.lines()]))
+        path = annotation_path(prepared, split, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_annotations(path, frames)
         say(f"wrote {path}")
@@ -91,7 +93,9 @@ def _prepare_split(release: Path, prepared: Path, split: str, kind: Kind, pictur
     return not any(name in tally.counts for name in ("takes left out", "takes that lack pictures"))
 
 
-def _test_boxes(path: Path) -> tuple[AnnotatedFrame, ...]:
+def _test_boxes(prepared: Path) -> tuple[AnnotatedFrame, ...]:
+    """The boxes, which are the same whoever annotated the other splits."""
+    path = annotation_path(prepared, "test")
     if not path.is_file():
         raise UsageError(f"{path} is not there; the test boxes are published beside the public preparation")
     return read_annotations(path)
