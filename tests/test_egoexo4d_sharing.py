@@ -32,7 +32,7 @@ from tracker.research.evaluation.egoexo4d_systems import BoxReader
 from tracker.research.ground_truth import egoexo4d
 from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.sampling import sample_crop
-from tracker.structs import Frame
+from tracker.structs import Frame, HandDetection
 
 pytest.importorskip("onnxruntime")
 
@@ -40,6 +40,8 @@ FILES = ("base", "mano", "potter", "fine")
 OPTIONS = ("--checkpoint", "base", "--mano", "mano", "--potter-checkpoint", "potter")
 TABLE = (*OPTIONS, "--finetuned", "fine")
 HANDS = 15
+SEEN: dict[object, HandDetection | None] = {}
+"""What the light network, which is no fake, made of a box: it says the same in every test."""
 
 
 def said_of(pixels: np.ndarray[Any, np.dtype[Any]], weights: str) -> FloatArray:
@@ -111,17 +113,22 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fakes]:
     for name in FILES:
         (tmp_path / name).write_text(name)
     monkeypatch.chdir(tmp_path)
-    for owner, attribute, counted in ((egoexo4d, "read_picture", "picture"), (BoxReader, "read", "box")):
-        monkeypatch.setattr(owner, attribute, counting(getattr(owner, attribute), made, counted))
+    read_picture, read_box = egoexo4d.read_picture, BoxReader.read
+
+    def picture(path: Path, camera: Any) -> Any:
+        made.counted("picture")
+        return read_picture(path, camera)
+
+    def box(reader: BoxReader, frame: Frame, box_px: FloatArray, side: Side) -> HandDetection | None:
+        made.counted("box")
+        key = (zlib.crc32(frame.image_rgb.tobytes()), box_px.tobytes(), side)
+        if key not in SEEN:
+            SEEN[key] = read_box(reader, frame, box_px, side)
+        return SEEN[key]
+
+    monkeypatch.setattr(egoexo4d, "read_picture", picture)
+    monkeypatch.setattr(BoxReader, "read", box)
     yield made
-
-
-def counting(call: Callable[..., Any], fakes: Fakes, name: str) -> Callable[..., Any]:
-    def counted(*arguments: Any) -> Any:
-        fakes.counted(name)
-        return call(*arguments)
-
-    return counted
 
 
 def lines_of(name: str, folder: str = "table") -> list[dict[str, Any]]:
@@ -399,8 +406,9 @@ def test_the_table_is_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed = pytest.importorskip("benchmarks.table1", reason="benchmarks are not part of the package")
+    monkeypatch.setattr(timed, "PRESETS", {name: PRESETS[name] for name in ("hamer", "hamer-align")})
     monkeypatch.setattr("sys.argv", ["table1", str(made_release.prepared), *TABLE, "--runs", "1"])
     timed.main()
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result["frames"] == 9 and fakes.read["picture"] == (8 + 1) * 9
+    assert result["frames"] == 9 and fakes.read["picture"] == (2 + 1) * 9
     assert result["side by side"]["ms a frame, median"] < result["one after another"]["ms a frame, median"]
