@@ -588,6 +588,25 @@ from tracker.__main__ import {command}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    ("command", "options", "option"),
+    [
+        ("live", ["--loop", "--source"], "--loop"),
+        ("process", ["--smooth", "--video", "o.mp4"], "--smooth with"),
+    ],
+)
+def test_a_pipe_is_refused_where_it_would_be_read_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, options: list[str], option: str
+) -> None:
+    """Before anything waits for a program that writes to it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SystemExit) as stop:
+        main([command, *options, str(tmp_path / "pipe")])
+    assert stop.value.code == 2
+    assert option in (said := capsys.readouterr().err) and "is a pipe; give a file" in said
+
+
 @pytest.mark.parametrize("command", ["live", "main"])
 def test_ctrl_c_while_the_program_loads_ends_it_without_a_word(command: str) -> None:
     code = CTRL_C_WHILE_LOADING.format(command=command)

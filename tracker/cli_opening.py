@@ -77,10 +77,21 @@ def open_once_there(options: "Live") -> "Source":
         time.sleep(LONGEST_WAIT_S)
 
 
+def refuse_pipe(source: str, option: str) -> None:
+    """Check that what ``option`` reads twice can be.
+
+    Raises:
+        UsageError: it is a pipe; once read, nothing is left in it.
+    """
+    if Path(source).is_fifo():
+        raise UsageError(f"{option} reads the video again, and {source} is a pipe; give a file")
+
+
 def open_rounds(options: "Live") -> "Source":
     """The recorded file asked for, again and again."""
     from tracker.sources.looped import Looped
 
+    refuse_pipe(options.source, "--loop")
     return Looped(partial(open_pictures, replace(options, max_frames=None)), max_frames=options.max_frames)
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import tyro
 
 from tracker.cli_idle import warn_of_idle_options
-from tracker.cli_opening import open_for, open_pictures, open_sinks, served_mano, serving_the_camera
+from tracker.cli_opening import (
+    open_for,
+    open_pictures,
+    open_sinks,
+    refuse_pipe,
+    served_mano,
+    serving_the_camera,
+)
 from tracker.cli_options import CameraOptions, TrackingOptions, stored_mano
 from tracker.cli_outputs import OutputOptions
 from tracker.cli_running import FILE_STATUS, LIVE_STATUS, home_folder, interruptible, open_interruptibly, say
@@ -66,7 +73,13 @@ class Process:
     output: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
 
     def run(self) -> int:
-        """Track to the end of the file; returns the exit status."""
+        """Track to the end of the file; returns the exit status.
+
+        Raises:
+            UsageError: pictures are needed a second time, and come from a pipe.
+        """
+        if self.smooth and self.output.video is not None:
+            refuse_pipe(self.file, "--smooth with --video")
         return track(
             Live(
                 source=self.file,
