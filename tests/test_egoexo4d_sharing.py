@@ -239,11 +239,12 @@ def test_weights_that_cannot_be_used_fail_their_systems_only(
 ) -> None:
     fakes.unusable.add("potter")
     assert table(made_release) == 1
-    output = capsys.readouterr().out
-    systems = json.loads(output.splitlines()[-1])["systems"]
+    output = capsys.readouterr()
+    systems = json.loads(output.out.splitlines()[-1])["systems"]
     failed = {name: system["missing"] for name, system in systems.items() if system["missing"]}
     assert failed == dict.fromkeys(("potter", "ensemble", "ensemble-ft"), "cannot run: potter is damaged")
     assert fakes.loaded["potter"] == 1
+    assert output.err.splitlines()[:3] == [f"{name} cannot run: potter is damaged" for name in failed]
     assert all(scores["hands"] == HANDS for name, scores in figures().items() if name not in failed)
     # Nothing of theirs is there, so mended weights can take their place.
     fakes.unusable.clear()

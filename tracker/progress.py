@@ -3,6 +3,8 @@
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from tqdm import tqdm
@@ -116,6 +118,13 @@ class CountingBar:
         self._begun_s = time.monotonic()
         self._bar.reset()
         self._bar.initial = self._bar.n = self._bar.last_print_n = self._count
+        self._bar.refresh()
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """While something else is said: a line of its own, above the bar."""
+        self._bar.clear()
+        yield
         self._bar.refresh()
 
     def observe(self, count: int = 1) -> None:

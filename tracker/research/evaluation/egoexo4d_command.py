@@ -1,6 +1,7 @@
 """The command ``egoexo4d prepare``, and running systems: what they do and say."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -132,7 +133,7 @@ def run_side_by_side(
     Args:
         runs: which systems, and where their lines go; the tally of each gets what could not be read or found.
         takes: what is read.
-        say: told how many frames there are hands of.
+        say: told how many frames there are hands of, and at once if one of several systems fails.
         among: see `run_systems`.
 
     Returns:
@@ -147,25 +148,37 @@ def run_side_by_side(
     refuse_other_lines(jobs, among)
     total = sum(map(len, takes))
     what = runs[0][0].name if len(runs) == 1 else f"{len(runs)} systems"
+    with _saying_where_it_stopped(runs, say), CountingBar(total, unit="frame", what=what) as bar:
+
+        def failed(job: Job, error: TrackerError) -> None:
+            if len(jobs) > 1:  # of one alone it is said at the end
+                with bar.set_aside():
+                    say(f"{runs[jobs.index(job)][0].name} cannot run: {error}")
+
+        results = run_systems(
+            jobs,
+            takes,
+            among=among,
+            clock_s=shared.memory.clock_s,
+            passed=bar.pass_over,
+            observe=bar.observe,
+            failed=failed,
+        )
+    for (run, _), read in zip(runs, results, strict=True):
+        if isinstance(read, ReadHands):
+            say(f"hands of {len(read.frames)} of {len(among)} frames are in {run.hands}")
+    return results
+
+
+@contextmanager
+def _saying_where_it_stopped(runs: Sequence[tuple[Run, Tally]], say: Say) -> Iterator[None]:
     try:
-        with CountingBar(total, unit="frame", what=what) as bar:
-            results = run_systems(
-                jobs,
-                takes,
-                among=among,
-                clock_s=shared.memory.clock_s,
-                passed=bar.pass_over,
-                observe=bar.observe,
-            )
+        yield
     except KeyboardInterrupt:
         paths = [run.hands for run, _ in runs]
         there = paths[0] if len(paths) == 1 else f"{len(paths)} files in {paths[0].parent}"
         say(f"stopped; the hands so far are in {there}, --resume goes on from there")
         raise
-    for (run, _), read in zip(runs, results, strict=True):
-        if isinstance(read, ReadHands):
-            say(f"hands of {len(read.frames)} of {len(among)} frames are in {run.hands}")
-    return results
 
 
 def _job(run: Run, tally: Tally, shared: Shared, *, own_cameras: bool) -> Job:

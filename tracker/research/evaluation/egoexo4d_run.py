@@ -62,6 +62,7 @@ def run_systems(
     clock_s: Callable[[], float] = time.perf_counter,
     passed: Callable[[int], None] = lambda frames: None,
     observe: Callable[[int], None] = lambda frames: None,
+    failed: Callable[[Job, TrackerError], None] = lambda job, error: None,
 ) -> list[ReadHands | TrackerError]:
     """Read all takes' hands with all systems, side by side, and write them: each picture is read once.
 
@@ -75,13 +76,14 @@ def run_systems(
         clock_s: by which a line's ``took_ms`` is measured.
         passed: called once with the number of frames that all systems have done before.
         observe: called with the number of frames dealt with, again and again.
+        failed: called at once with a job that ends, and why.
 
     Returns:
         For each job its hands with those of the run that was resumed, or why there are none: a package or
         file it needs is not there, its lines are there, of another run or cannot be written.
     """
     boxes = digest([frame for take in takes for frame in take.frames] if among is None else among)
-    runners = [_Runner(job, clock_s) for job in jobs]
+    runners = [_Runner(job, clock_s, failed) for job in jobs]
     try:
         for runner in runners:
             runner.attempt(partial(runner.begin, takes, boxes))
@@ -135,9 +137,11 @@ def _read_take(
 class _Runner:
     """A job under way."""
 
-    def __init__(self, job: Job, clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self, job: Job, clock_s: Callable[[], float], failed: Callable[[Job, TrackerError], None]
+    ) -> None:
         self.error: TrackerError | None = None
-        self._job, self._clock_s = job, clock_s
+        self._job, self._clock_s, self._failed = job, clock_s, failed
         self._done: set[FrameKey] = set()
         self._system: System | None = None
         self._file: TextIO | None = None
@@ -150,6 +154,7 @@ class _Runner:
             except TrackerError as error:
                 self.error = without_trace(error)
                 self.close()
+                self._failed(self._job, self.error)
 
     def begin(self, takes: Sequence[PreparedTake], boxes: str) -> None:
         """See what is done already; where frames are left, load the system and begin its lines."""
