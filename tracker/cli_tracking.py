@@ -18,7 +18,7 @@ from tracker.cli_opening import (
     served_mano,
     serving_the_camera,
 )
-from tracker.cli_options import CameraOptions, TrackingOptions, stored_mano
+from tracker.cli_options import CameraOptions, ChosenHand, TrackingOptions, stored_mano
 from tracker.cli_outputs import OutputOptions
 from tracker.cli_running import FILE_STATUS, LIVE_STATUS, home_folder, interruptible, open_interruptibly, say
 from tracker.cli_sockets import SocketOptions
@@ -27,6 +27,8 @@ from tracker.errors import SinkFailedError, UsageError
 
 if TYPE_CHECKING:
     from tracker.runtime.loops import Run
+    from tracker.runtime.outputs import Outputs
+    from tracker.sources import Source
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,6 @@ def opened_and_run(options: Live, *, smooth: bool) -> int:
     """Do what ``track`` says; Ctrl-C ends the tracking here, but goes on to the caller before that."""
     from tracker.progress import Progress
     from tracker.runtime.loops import run_live, run_recorded
-    from tracker.runtime.outputs import Outputs
     from tracker.sources import webcam_number
 
     interrupted = False
@@ -153,17 +154,7 @@ def opened_and_run(options: Live, *, smooth: bool) -> int:
                     home_folder(), webcam=webcam, hand=hand, publish_measured=smooth, lead_s=lead_s
                 )
             )
-            sinks = open_sinks(options, source)
-            files += watch_files(options.output, sinks)
-            outputs = stack.enter_context(
-                Outputs(
-                    sinks,
-                    source=source.name,
-                    backend=options.tracking.backend_name,
-                    hand=None if hand is None else hand.used,
-                    on_broken=partial(leave_out, broken) if source.live else None,
-                )
-            )
+            outputs = stack.enter_context(open_outputs(options, source, hand, files, broken))
             progress = Progress(live=source.live, total_frames=source.frame_count)
             stack.callback(progress.close)
             run = run_live if source.live else two_pass(options) if smooth else run_recorded
@@ -175,6 +166,27 @@ def opened_and_run(options: Live, *, smooth: bool) -> int:
     if broken:
         return 1
     return (LIVE_STATUS if source.live else FILE_STATUS) if interrupted else 0
+
+
+def open_outputs(
+    options: Live,
+    source: "Source",
+    hand: ChosenHand | None,
+    files: list[WrittenFile],
+    broken: list[SinkFailedError],
+) -> "Outputs":
+    """The outputs asked for, open; ``files`` gets those that are files, ``broken`` those that broke live."""
+    from tracker.runtime.outputs import Outputs
+
+    sinks = open_sinks(options, source)
+    files += watch_files(options.output, sinks)
+    return Outputs(
+        sinks,
+        source=source.name,
+        backend=options.tracking.backend_name,
+        hand=None if hand is None else hand.used,
+        on_broken=partial(leave_out, broken) if source.live else None,
+    )
 
 
 def lead_time_s(predict_ms: float) -> float:
