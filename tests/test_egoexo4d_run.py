@@ -415,8 +415,13 @@ def test_from_a_release_to_figures_and_a_submission(
     (line,) = capsys.readouterr().err.splitlines()
     assert "15 of 15 hands" in line and "look relative to the wrist; give --offset" in line
     assert command("submit", prepared, tmp_path / "placed.json", "--camera-space") == 0
-    assert command("evaluate", prepared, tmp_path / "placed.json") == 0
     capsys.readouterr()
+    assert command("evaluate", prepared, tmp_path / "placed.json") == 0
+    assert capsys.readouterr().err == ""
+    assert command("evaluate", prepared, tmp_path / "placed.json", "--offset") == 0
+    assert "looks as if its hands were in the camera's frame" in capsys.readouterr().err
+    assert command("evaluate", prepared, tmp_path / "s.jsonl", "--offset") == 2
+    assert "in the camera's frame; give no --offset" in capsys.readouterr().err
     assert command("evaluate", prepared, tmp_path / "s.jsonl") == 0
     from_lines = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert from_lines["scores"]["all"] == pytest.approx(figures["scores"]["all"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from tracker.cli_finetune import Export, Finetune
+from tracker.cli_idle import warn_of
 from tracker.cli_pseudo_labels import PseudoLabels
 from tracker.cli_running import check_output_file, check_output_folder, interruptible, say
 from tracker.cli_systems import RunOptions, annotations_of
@@ -153,6 +154,7 @@ class Evaluate:
         from tracker.research.evaluation.egoexo4d_table1 import score_table1
 
         self._check()
+        warn_of([(self.page is None and self.cases != Evaluate.cases, "--cases", "without --page")])
         annotations = annotations_of(self.prepared, self.split, self.annotations, file=self.annotation_file)
         answers = Answers(self.prepared, annotations, self.split, self.release)
         extras = Extras(self.page, self.cases, self.overwrite, self.temporal, self.json)

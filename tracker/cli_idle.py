@@ -1,12 +1,18 @@
 """Options that do nothing beside the others that were given: a person is told, and the run goes on."""
 
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from tracker.cli_running import say
 
 if TYPE_CHECKING:
+    from tracker.cli_options import TrackingOptions
     from tracker.cli_outputs import OutputOptions
+    from tracker.cli_systems import SystemOptions
     from tracker.cli_tracking import Live, Replay
+
+Idle = tuple[bool, str, str]
+"""Whether an option has no effect, its name, and beside what."""
 
 
 def warn_of_idle_options(options: "Live | Replay") -> None:
@@ -14,29 +20,49 @@ def warn_of_idle_options(options: "Live | Replay") -> None:
     from tracker.cli_tracking import Live
 
     idle = _idle_live(options) if isinstance(options, Live) else _idle_replay(options)
-    for without_effect, option, why in (*idle, _idle_drawing(options.output)):
+    warn_of([*idle, _idle_drawing(options.output)])
+
+
+def warn_of_idle_networks(options: "SystemOptions") -> None:
+    """One line for each option of a network that the system does not run."""
+    warn_of(_idle_networks(options.tracking, options.name, options.backends))
+
+
+def warn_of(idle: Sequence[Idle]) -> None:
+    """One line for each option that has no effect."""
+    for without_effect, option, why in idle:
         if without_effect:
             say(f"warning: {option} has no effect {why}")
 
 
-def _idle_live(options: "Live") -> list[tuple[bool, str, str]]:
+def _idle_live(options: "Live") -> list[Idle]:
     from tracker.sources import BROWSER_LOCATION, webcam_number
 
     camera = options.source == BROWSER_LOCATION or webcam_number(options.source) is not None
-    backend, tracking = options.tracking.backend_name, options.tracking
-    runs_hamer = backend == "hamer" or (
-        backend == "ensemble" and any(member.backend == "hamer" for member in tracking.members())
-    )
+    tracking = options.tracking
     return [
         (options.realtime and camera, "--realtime", "with a camera, which is live anyway; it is for files"),
-        (tracking.engine is not None and not runs_hamer, "--engine", f"with the backend {backend}"),
+        *_idle_networks(tracking, f"the backend {tracking.backend_name}", tracking.backends),
     ]
 
 
-def _idle_replay(options: "Replay") -> list[tuple[bool, str, str]]:
+def _idle_networks(tracking: "TrackingOptions", name: str, backends: Set[str]) -> list[Idle]:
+    """Options of networks that are not among the ``backends`` of ``name``."""
+    given = (
+        (tracking.engine is not None, "--engine", {"hamer"}),
+        (tracking.checkpoint is not None, "--checkpoint", {"hamer"}),
+        (tracking.potter_checkpoint is not None, "--potter-checkpoint", {"potter"}),
+        (tracking.crop is not None, "--crop", {"hamer", "potter"}),
+        (bool(tracking.ensemble), "--ensemble", {"ensemble"}),
+        (bool(tracking.ensemble_weights), "--ensemble-weights", {"ensemble"}),
+    )
+    return [(there and not backends & its, option, f"with {name}") for there, option, its in given]
+
+
+def _idle_replay(options: "Replay") -> list[Idle]:
     missing = options.output.record_pictures and options.picture is None
     return [(missing, "--record-pictures", "without --picture: a recording's own are not read")]
 
 
-def _idle_drawing(output: "OutputOptions") -> tuple[bool, str, str]:
+def _idle_drawing(output: "OutputOptions") -> Idle:
     return output.draw == "mesh" and not output.draws_meshes, "--draw mesh", "without --video or a .rrd file"

@@ -113,6 +113,12 @@ class TrackingOptions:
         """The backend, given or not."""
         return self.backend or "landmarks"
 
+    @property
+    def backends(self) -> frozenset[str]:
+        """The backend, and of an ensemble its members too."""
+        members = self.members() if self.backend_name == "ensemble" else ()
+        return frozenset((self.backend_name, *(member.backend for member in members)))
+
     def hand_used(
         self, home: Path | None, *, webcam: bool, say: "Callable[[str], None]"
     ) -> "ChosenHand | None":
@@ -181,13 +187,11 @@ class TrackingOptions:
         from tracker.temporal.tracks import TracksConfig
 
         members = self.members()
-        backend = self.backend_name
-        backends = {backend} if backend != "ensemble" else {member.backend for member in members}
         return TrackerConfig(
-            backend=backend,
+            backend=self.backend_name,
             placement=self.placement or "ray",
-            hamer=self.hamer(home) if "hamer" in backends else HamerOptions(),
-            potter=self.potter(home) if "potter" in backends else PotterOptions(),
+            hamer=self.hamer(home) if "hamer" in self.backends else HamerOptions(),
+            potter=self.potter(home) if "potter" in self.backends else PotterOptions(),
             ensemble=EnsembleOptions(members),
             detector=DetectorConfig(max_hands=self.max_hands, landmark_model=self.landmark_model),
             tracks=TracksConfig(

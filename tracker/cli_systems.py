@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from tracker.cli_idle import warn_of_idle_networks
 from tracker.cli_options import ChosenHand, TrackingOptions
 from tracker.cli_running import check_output_file, home_folder, say
 from tracker.errors import UsageError
@@ -36,6 +37,18 @@ class SystemOptions:
     def name(self) -> str:
         """The system's, or its backend's."""
         return self.system or self.tracking.backend_name
+
+    @property
+    def backends(self) -> frozenset[str]:
+        """What it runs; of an ensemble its members too."""
+        from tracker.research.evaluation.egoexo4d_presets import find_preset
+
+        if self.system is None:
+            return self.tracking.backends
+        preset = find_preset(self.system)
+        if self.tracking.ensemble:
+            return replace(self.tracking, backend=preset.backend).backends
+        return preset.networks | {preset.backend}
 
     def hand_used(self) -> ChosenHand | None:
         """The hand's bones that the options name; see `TrackingOptions.hand_used`."""
@@ -125,7 +138,9 @@ class RunOptions:
             UsageError: see `SystemOptions.config`.
         """
         config = self.system.config(self.system.hand_used())
-        return self._run(self.system.name, config, self.hands or hands, measured=measured)
+        run = self._run(self.system.name, config, self.hands or hands, measured=measured)
+        warn_of_idle_networks(self.system)
+        return run
 
     def preset_run(self, preset: "Preset", hands: Path, *, measured: bool = False) -> "Run":
         """The run of a preset, with the files that the options name; see `run_of`."""

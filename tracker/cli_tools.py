@@ -7,6 +7,7 @@ from typing import Literal
 
 import tyro
 
+from tracker.cli_idle import warn_of_idle_networks
 from tracker.cli_opening import open_for
 from tracker.cli_options import CameraOptions
 from tracker.cli_running import check_output_file, home_folder, interruptible, say
@@ -69,6 +70,7 @@ class Evaluate:
 
         if self.json is not None:
             check_output_file(self.json, overwrite=self.overwrite)
+        warn_of_idle_networks(self.system)
         hand = self.system.hand_used()
         with interruptible():
             return evaluate(

@@ -20,7 +20,11 @@ from tracker.research.evaluation.egoexo4d_metric import (
     scored_hands,
 )
 from tracker.research.evaluation.egoexo4d_page import page_of, write_page
-from tracker.research.evaluation.egoexo4d_submission import read_submission, refuse_wrist_relative
+from tracker.research.evaluation.egoexo4d_submission import (
+    look_placed,
+    read_submission,
+    refuse_wrist_relative,
+)
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
 from tracker.research.evaluation.figures import print_line, write_figures
 from tracker.research.ground_truth.egoexo4d import PreparedTake, takes_of, with_pictures
@@ -127,8 +131,12 @@ def score_predictions(
     tally = Tally()
     opened = answers.open(tally)
     lines = predictions.suffix == ".jsonl"
+    if lines and wrist_relative:
+        raise UsageError(f"{predictions}: lines of a run are in the camera's frame; give no --offset")
     hands = read_lines(predictions).hands if lines else read_submission(predictions, opened.wanted)
-    if not (lines or wrist_relative):
+    if wrist_relative and look_placed(hands):
+        say(f"warning: {predictions} looks as if its hands were in the camera's frame; so give no --offset")
+    elif not lines and not wrist_relative:
         refuse_wrist_relative(predictions, hands)
     scored = scored_hands(opened.takes, hands, wrist_relative=wrist_relative, found_only=lines)
     _report(Scored(str(predictions), opened, scored, hands), answers, extras, tally, say)

@@ -24,6 +24,8 @@ LARGEST_HAND_M = 0.5
 """From the wrist to any joint; nobody's hand is near it, and one in millimetres far beyond."""
 SMALLEST_HAND_M = 1e-4
 """Joints closer together than this are one point, which no similarity aligns."""
+LARGEST_OFFSET_M = 0.25
+"""Farther from zero the wrist of a hand that is relative to some point of its own never is."""
 NEAREST_M = 1e-3
 """Less far ahead of the camera than this nothing is seen."""
 MOST_LINES = 20
@@ -108,6 +110,12 @@ def refuse_wrist_relative(path: Path, hands: Mapping[HandKey, FloatArray]) -> No
             f"{path}: {behind} of {len(hands)} hands have joints at the camera or behind it, so they look "
             "relative to the wrist; give --offset"
         )
+
+
+def look_placed(hands: Mapping[HandKey, FloatArray]) -> bool:
+    """Whether most hands (21, 3) are farther from the camera than anything of a hand is from its wrist."""
+    far = sum(float(np.linalg.norm(joints_m[WRIST])) > LARGEST_OFFSET_M for joints_m in hands.values())
+    return 2 * far > len(hands)
 
 
 def complaints_about(submission: Any, frames: Sequence[AnnotatedFrame]) -> Iterator[Complaint]:
