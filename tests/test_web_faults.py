@@ -24,8 +24,9 @@ from tracker.cli_web import tls_context
 from tracker.errors import UsageError
 from tracker.web import client as client_module
 from tracker.web import connections, hearing
+from tracker.web import listener as listener_module
 from tracker.web import server as server_module
-from tracker.web.listener import MAX_ASKING, MAX_WAITING, _Crowd
+from tracker.web.listener import _Crowd
 from tracker.web.pages import Pages
 from tracker.web.server import MAX_CLIENTS
 
@@ -298,10 +299,12 @@ def test_a_flood_that_never_becomes_clients_keeps_nobody_out(
 ) -> None:
     for module, limit in ((connections, "HEADERS_S"), (hearing, "TOKEN_S"), (server_module, "FAREWELL_S")):
         monkeypatch.setattr(module, limit, 60.0)  # the flood does not end by itself
+    for limit in ("MAX_WAITING", "MAX_ASKING"):
+        monkeypatch.setattr(listener_module, limit, 40)
     headers = {"Authorization": f"Bearer {TOKEN}"} if options else {}
     with Server(**options) as server, server.connect(additional_headers=headers) as client:
         assert client.hear()["type"] == "header"
-        crowd = flood(server, 300, said)
+        crowd = flood(server, 60, said)
         for index in range(5):
             server.sink.send(two_hands(index), None)
             assert server.get("/healthz")[0] == 200
@@ -309,7 +312,7 @@ def test_a_flood_that_never_becomes_clients_keeps_nobody_out(
             crowd += flood(server, 20, said)
         with server.connect(additional_headers=headers) as late:
             assert late.hear()["type"] == "header"
-        assert server.sink._listener.open <= MAX_WAITING + MAX_ASKING + 2
+        assert server.sink._listener.open <= 2 * 40 + 2
         for peer in crowd:
             peer.close()
         wait_until(lambda: server.sink._listener.open == 1)
