@@ -309,6 +309,7 @@ def test_systems_without_their_weights_say_so_and_have_no_number(
     for line in text[2:]:
         name, shown = line.split()[0], "weights missing: " in line
         assert shown == (name not in there)
+        assert systems[name]["hands_missing"] == (0 if name in there else None)
     assert "lacks hamer.ckpt" in next(line for line in text if line.startswith("hamer-align"))
     assert "fetch_demo_data.sh" in said and "--finetuned FILE is not given" in systems["hamer-ft"]["missing"]
     assert not (tmp_path / "egoexo4d_val_hamer_challenge.jsonl").exists()
@@ -450,6 +451,14 @@ def test_hands_of_takes_that_are_left_out_are_missing_in_every_score(
     arguments = ("--table1", *WEIGHTS, *poses, "--hands", tmp_path / "lines")
     assert command("evaluate", made_release.prepared, *arguments) == 0
     assert {system["hands_missing"] for system in table_of(capsys)[1].values()} == {gone}
+
+    arguments = ("--annotation-file", made_release.truth, *arguments, "--resume")
+    assert command("evaluate", made_release.prepared, *arguments) == 0
+    output = capsys.readouterr().out.splitlines()
+    assert output[0].endswith("; measured: val; mm")  # the split's own file
+    about = json.loads(output[-1])
+    assert (about["hands_wanted"], about["left_out"]) == (15, {"takes left out": 1})
+    assert about["annotations"] == str(made_release.truth)
 
 
 def test_hands_without_a_picture_are_missing_in_the_table(

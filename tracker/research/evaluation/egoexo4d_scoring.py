@@ -27,7 +27,7 @@ from tracker.research.evaluation.egoexo4d_submission import (
 )
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
 from tracker.research.evaluation.figures import print_line, write_figures
-from tracker.research.ground_truth.egoexo4d import PreparedTake, takes_of, with_pictures
+from tracker.research.ground_truth.egoexo4d import PreparedTake, annotation_path, takes_of, with_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
 
@@ -79,6 +79,20 @@ class Answers:
     split: str
     release: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """For people: the split, and the file where it is not that of the split's manual annotations."""
+        usual = self.annotations == annotation_path(self.prepared, self.split)
+        return self.split if usual else f"{self.split} ({self.annotations})"
+
+    def to_json(self, left_out: Tally) -> dict[str, Any]:
+        """What figures are of, and what had to be left out."""
+        return {
+            "split": self.split,
+            "annotations": str(self.annotations),
+            "left_out": dict(left_out.counts),
+        }
+
     def open(self, tally: Tally) -> "OpenedTakes":
         """The takes, of which those without a usable camera pose are left out.
 
@@ -117,10 +131,13 @@ class OpenedTakes:
         """See `run_hands`."""
         return run_hands(run, self.takes, tally, say, among=self.wanted)
 
-    def missing(self, scored: ScoredHands) -> tuple[int, int]:
-        """How many hands are wanted, and how many of them no figure is of, for whatever reason."""
-        count = len(required_hands(self.wanted))
-        return count, count - len(scored)
+    def count_wanted(self) -> int:
+        """How many hands are asked for."""
+        return len(required_hands(self.wanted))
+
+    def count_missing(self, scored: ScoredHands) -> int:
+        """How many of them no figure is of, for whatever reason."""
+        return self.count_wanted() - len(scored)
 
 
 def score_predictions(
@@ -166,7 +183,8 @@ class Scored:
 
 def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say) -> None:
     """Say what was left out, print the tables and the JSON, write the page."""
-    takes, (wanted, missing) = of.opened.takes, of.opened.missing(of.scored)
+    takes, wanted = of.opened.takes, of.opened.count_wanted()
+    missing = of.opened.count_missing(of.scored)
     scores = scores_by_take(of.scored, {take.uid: take.name for take in takes})
     by_category = scores_by_category(of.scored)
     for line in tally.lines():
@@ -178,9 +196,7 @@ def _report(of: Scored, answers: Answers, extras: Extras, tally: Tally, say: Say
         )
     print(to_text(scores), end="\n\n")
     print(categories_to_text(by_category), end="\n\n")
-    about: dict[str, Any] = {"system": of.name, "split": answers.split}
-    about |= {"annotations": str(answers.annotations), "left_out": dict(tally.counts)}
-    about |= {"hands_wanted": wanted, "hands_missing": missing}
+    about = {"system": of.name, **answers.to_json(tally), "hands_wanted": wanted, "hands_missing": missing}
     figures = about | {"scores": _to_json(scores), "categories": _to_json(by_category)}
     if extras.temporal:
         report = temporal_report(takes, of.hands)

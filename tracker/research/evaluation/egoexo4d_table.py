@@ -70,12 +70,12 @@ class TableRow:
         return None if self.scored is None else challenge_scores(self.scored)
 
 
-def table1_to_text(rows: Sequence[TableRow], split: str) -> str:
+def table1_to_text(rows: Sequence[TableRow], on: str) -> str:
     """The paper's figures and the measured ones, a line for each system, mm."""
     named = [row.preset.paper.name if row.preset.paper else "" for row in rows]
     left, middle = max(len(row.preset.name) for row in rows), max(map(len, named))
     lines = [
-        f"paper: {PAPER}; measured: {split}; mm",
+        f"paper: {PAPER}; measured: {on}; mm",
         f"{'':<{left}}  {'':<{middle}}  {'paper':>7} {'PA':>6}  {'MPJPE':>7} {'PA':>6} {'camera':>7} "
         f"{'hands':>6} {'missing':>7}",
     ]
@@ -94,16 +94,16 @@ def table1_to_text(rows: Sequence[TableRow], split: str) -> str:
     return "\n".join(lines)
 
 
-def table1_to_json(rows: Sequence[TableRow], split: str) -> dict[str, Any]:
-    """The same for a program."""
+def table1_to_json(rows: Sequence[TableRow], about: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a program, with what is said of all systems."""
     return {
         "paper": PAPER,
-        "split": split,
+        **about,
         "systems": {
             row.preset.name: {
                 "paper": None if row.preset.paper is None else asdict(row.preset.paper),
                 "missing": row.missing or None,
-                "hands_missing": row.hands_missing,
+                "hands_missing": None if row.scored is None else row.hands_missing,
                 "scores": None if row.scores is None else row.scores.to_json(),
                 "categories": None if row.scored is None else _categories(row.scored),
             }

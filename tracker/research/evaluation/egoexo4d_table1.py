@@ -41,9 +41,10 @@ def score_table1(answers: Answers, run_of: Callable[[Preset], Run], extras: Extr
     _refuse_files_there(ready.values())
     read = _read(ready, opened, say)
     rows = [_row(preset, runs[preset.name], read.get(preset.name), opened) for preset in PRESETS.values()]
-    print(table1_to_text(rows, answers.split), end="\n\n")
+    print(table1_to_text(rows, answers.name), end="\n\n")
     measured = {row.preset.name: row.scored for row in rows if row.scored is not None}
-    figures = table1_to_json(rows, answers.split)
+    wanted = {"hands_wanted": opened.count_wanted()}
+    figures = table1_to_json(rows, answers.to_json(tally) | wanted)
     if extras.temporal:
         reports = {
             name: temporal_report(opened.takes, some.hands)
@@ -94,4 +95,4 @@ def _row(
         scored = scored_hands(opened.takes, read.hands, wrist_relative=False, found_only=True)
     except TrackerError as error:
         return TableRow(preset, missing=f"cannot run: {error}")
-    return TableRow(preset, scored=scored, hands_missing=opened.missing(scored)[1])
+    return TableRow(preset, scored=scored, hands_missing=opened.count_missing(scored))
