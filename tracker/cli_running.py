@@ -138,9 +138,10 @@ def check_output_folder(folder: Path) -> None:
     Raises:
         UsageError: it cannot be made, or not be written into.
     """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    whole = folder.absolute()
+    there = next((path for path in (whole, *whole.parents) if path.exists()), whole)
     if not there.is_dir():
-        raise UsageError(f"{there} is a file, so {folder} can be no folder")
+        raise UsageError(f"cannot make the folder {folder}: {there} is none; choose another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"cannot write into {there}; choose another folder")
 

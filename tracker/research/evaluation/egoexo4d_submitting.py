@@ -86,7 +86,7 @@ def submit(
     for line in tally.lines():
         say(line)
     if missing:
-        say(f"no submission: {_counted(missing)}; --fill-missing puts open hands there")
+        say(f"no submission: {_counted(missing)}; --resume --fill-missing puts open hands there")
         return 1
     write_submission(out, frames, hands, wrist_relative=wrist_relative)
     say(f"wrote {out}")
