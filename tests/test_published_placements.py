@@ -13,7 +13,7 @@ from tracker.errors import PlacementError, UnknownNameError
 from tracker.joints import WRIST, FloatArray, Side, camera_from_wrist
 from tracker.pipeline import HandTracker, TrackerConfig
 from tracker.placement import PLACEMENTS, find_placement, place_hand
-from tracker.placement.align import lens_slopes, place_aligned
+from tracker.placement.align import Seen, aligned, lens_slopes, place_aligned
 from tracker.placement.weak import place_weakly
 from tracker.rotations import rotation_from_vector, vector_from_rotation
 from tracker.structs import ExpectedRegion, Frame, HandDetection, HandEstimate, HandPose, ObservedHand
@@ -200,6 +200,17 @@ def test_it_keeps_to_the_camera_at_the_side_it_sees() -> None:
     estimate = estimate_of(hand_on_ray(CAMERA, 0.5, 0.5), CAMERA)
     with pytest.raises(PlacementError, match="behind"):
         place_aligned(replace(estimate, joints_from_wrist_m=-estimate.joints_from_wrist_m), CAMERA)
+
+
+@pytest.mark.parametrize("spread_px", [0.0, 1e-6, 1e-3])
+def test_points_that_are_one_put_a_hand_far_away_and_end_nothing(spread_px: float) -> None:
+    """As a network says them that takes a hand for infinitely small: no step is the last to be solvable."""
+    joints_m = hand_on_ray(CAMERA, 0.5, 0.5)
+    points_px = np.array([446.0, 260.0]) + np.random.default_rng(0).normal(0.0, spread_px, (21, 2))
+    seen = Seen(joints_m - joints_m[WRIST], points_px, np.ones(21), CAMERA)
+    rotation, wrist_m = aligned(seen, joints_m[WRIST])
+    assert wrist_m[2] > 50.0
+    assert seen.cost(seen.errors_px(rotation, wrist_m)) < 21.0
 
 
 def test_the_turn_is_no_more_than_was_needed() -> None:

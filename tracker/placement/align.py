@@ -30,7 +30,9 @@ from tracker.structs import HandEstimate, HandPose
 MAX_STEPS = 30
 SETTLED = 1e-9
 """A step that takes off less than this share of the squared error is the last."""
-FIRST_DAMPING, LESS_DAMPING, MORE_DAMPING, MOST_DAMPING = 1e-3, 0.1, 10.0, 1e9
+FIRST_DAMPING, LESS_DAMPING, MORE_DAMPING = 1e-3, 0.1, 10.0
+LEAST_DAMPING, MOST_DAMPING = 1e-9, 1e9
+"""At the least, a hand that its points put farther and farther away still has a step."""
 SLOPE_STEP = 1e-5
 """Share of a joint's distance over which the lens's slopes are taken."""
 
@@ -112,7 +114,7 @@ def aligned(seen: Seen, wrist_m: FloatArray) -> tuple[FloatArray, FloatArray]:
             new_cost = seen.cost(new_errors_px)
             if new_cost <= cost:
                 (rotation, wrist_m), errors_px, cost = new, new_errors_px, new_cost
-                damping *= LESS_DAMPING
+                damping = max(damping * LESS_DAMPING, LEAST_DAMPING)
                 break
             damping *= MORE_DAMPING
         if not before - cost > SETTLED * before:
