@@ -34,6 +34,16 @@ def signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch sums in one order, whatever else the machine does."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of public pictures, clips and reference outputs next to the checkout."""

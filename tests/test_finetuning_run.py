@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,17 +44,9 @@ from tracker.research.ground_truth.egoexo4d import annotation_path, open_takes
 if TYPE_CHECKING:
     from egoexo4d_release import MadeRelease
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = TrainingOptions(batch=2, precision="32-true", learning_rate=3e-3, warmup_steps=0)
 CONFIG = checkpoints.configuration(OPTIONS, data="these hands", devices=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order, whatever else the machine does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

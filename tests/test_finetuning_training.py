@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -32,21 +31,13 @@ from tracker.research.finetuning.training_hands import TrainingHand
 if TYPE_CHECKING:
     from egoexo4d_release import MadeRelease
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 NO_BENCHMARKS = "benchmarks are not part of the package"
 PROJECT = Path(__file__).resolve().parents[1]
 PLAIN = TrainingOptions(
     batch=8, precision="32-true", learning_rate=2e-3, warmup_steps=10, augmentation=UNCHANGED
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order, whatever else the machine does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

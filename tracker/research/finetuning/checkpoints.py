@@ -24,14 +24,16 @@ from tracker.whole_file import whole_file
 FORMAT = f"{TRAINING_FORMAT} 2"
 
 
-def configuration(options: TrainingOptions, *, data: str, devices: int) -> dict[str, Any]:
+def configuration(
+    options: TrainingOptions, *, data: str, devices: int, held_out: float = 0.0
+) -> dict[str, Any]:
     """What must be the same for training to go on, as a person types it: options, devices, and the data."""
     flat: dict[str, Any] = {}
     for name, value in dataclasses.asdict(options).items():
         inner = value.items() if isinstance(value, dict) else ()
         flat |= {f"{name}.{key}": part for key, part in inner} if inner else {name: value}
     typed = {f"--{name.replace('_', '-')}": value for name, value in flat.items()}
-    return typed | {"--devices": devices, "the training data": data}
+    return typed | {"--devices": devices, "--held-out": held_out, "the training data": data}
 
 
 def save(path: Path, learner: Learner, config: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ def finetune(plan: Plan, options: TrainingOptions, validation: ValidationOptions
     _check_files(plan)
     hands = find_hands(plan.sources, options, validation, tell=tell)
     data = f"{len(hands.training)} hands ({fingerprint(hands.training)})"
-    config = checkpoints.configuration(options, data=data, devices=plan.devices)
+    config = checkpoints.configuration(options, data=data, devices=plan.devices, held_out=validation.held_out)
     steps_done = _steps_done(plan, config, tell)
     if steps_done == plan.schedule.steps:
         tell(f"{steps_done} steps are done already; more --steps go on")
