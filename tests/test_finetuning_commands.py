@@ -172,7 +172,9 @@ def test_export_checks_everything_before_it_works(tmp_path: Path, capsys: pytest
     assert command("export", tmp_path, tmp_path / "checkpoint.pt" / "a.safetensors") == 2
     assert command("export", tmp_path, tmp_path / "a.safetensors", "--mano", tmp_path / "no.pkl") == 2
     said = capsys.readouterr().err.splitlines()
-    for line, message in zip(said, ("cannot read", "is damaged", "cannot make the folder", "no.pkl"), strict=True):
+    for line, message in zip(
+        said, ("cannot read", "is damaged", "cannot make the folder", "no.pkl"), strict=True
+    ):
         assert line.startswith("error: ") and message in line
 
 
