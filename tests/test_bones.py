@@ -74,3 +74,11 @@ def test_a_known_hand_is_left_alone_but_for_what_the_networks_span_of_it() -> No
 def test_a_body_models_own_bones_are_believed() -> None:
     own = dataclasses.replace(at_size(1.2), mano=some_mano())
     assert abs(BoneEstimator(BonesConfig()).see(own).size_m - 1.2 * TRUE_SIZE) < 1e-9
+
+
+def test_bones_of_a_light_network_are_a_hint_even_beside_a_body_model() -> None:
+    """As an ensemble has them whose first member is the light network: its size, another's MANO."""
+    hint = dataclasses.replace(at_size(1.2), knows_size=False)
+    beside = dataclasses.replace(hint, mano=some_mano())
+    sizes_m = [BoneEstimator(BonesConfig()).see(estimate).size_m for estimate in (hint, beside)]
+    assert sizes_m[1] == sizes_m[0] < 1.1 * TRUE_SIZE

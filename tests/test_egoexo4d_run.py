@@ -27,7 +27,7 @@ from tracker.errors import TrackerError, UsageError
 from tracker.joints import FloatArray, Side
 from tracker.pipeline import TrackerConfig
 from tracker.placement import find_placement
-from tracker.pose.ensemble import EnsembleBackend
+from tracker.pose.ensemble import EnsembleBackend, EnsembleOptions, Member
 from tracker.pose.potter import BOX_OVER_HAND, crop_box
 from tracker.research.evaluation.egoexo4d_command import load_system
 from tracker.research.evaluation.egoexo4d_lines import ReadHands, digest, read_lines
@@ -303,6 +303,19 @@ def test_boxes_are_turned_with_the_picture(made_release: MadeRelease, challenge:
     for side in Side:
         near, far = (np.linalg.norm(hands[side][9] - truth[side][9]) for hands in (right_way, wrong_way))
         assert near < 0.08 < far
+
+
+def test_an_ensemble_of_the_light_network_says_what_the_light_network_says(
+    made_release: MadeRelease, challenge: Any
+) -> None:
+    """Its sizes say as little there as alone."""
+    twice = EnsembleOptions((Member("landmarks"), Member("landmarks")))
+    ensemble = load_system("challenge", TrackerConfig(backend="ensemble", ensemble=twice), Shared())
+    take = takes_of(made_release)[0]
+    alone, together = (system(take.read_upright(0), take.given(0)) for system in (challenge, ensemble))
+    assert list(alone) == list(together) == list(Side)
+    for side in Side:
+        np.testing.assert_allclose(together[side], alone[side], atol=1e-6)
 
 
 class RecordingBackend:

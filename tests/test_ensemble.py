@@ -121,6 +121,13 @@ def test_points_are_the_first_members_that_reads_its_own() -> None:
     np.testing.assert_array_equal(together(handed_on, handed_on).joints_px, handed_on.joints_px)
 
 
+def test_a_size_is_known_where_the_first_member_knows_it() -> None:
+    knowing = estimate_of(HAND_M, CAMERA)
+    hint = replace(bent(knowing, 1), knows_size=False)
+    assert together(knowing, hint).knows_size
+    assert not together(hint, knowing).knows_size and not together(hint).knows_size
+
+
 @pytest.mark.parametrize("side", Side)
 def test_mano_is_kept_and_turned_with_its_members_joints(side: Side) -> None:
     model = mano_from_arrays(mano_arrays())

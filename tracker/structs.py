@@ -110,6 +110,8 @@ class HandEstimate:
     weak_joints_m: FloatArray | None = None
     """(21, 3) in the camera frame, where the network's own weak-perspective camera has them, without a turn
     to their ray; None of a network without such a camera."""
+    knows_size: bool = True
+    """Its size says something of the hand's; that of the light networks says little."""
 
     def __post_init__(self) -> None:
         _check_shape("joints_px", self.joints_px, NUM_JOINTS, 2)

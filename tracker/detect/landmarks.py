@@ -99,6 +99,7 @@ class LandmarkReader:
                 joints_px=reading.joints_px,
                 joints_from_wrist_m=joints_m - joints_m[WRIST],
                 joint_scores=np.full(NUM_JOINTS, reading.presence),
+                knows_size=False,
             ),
             expected_track_id=expected_track_id,
         )

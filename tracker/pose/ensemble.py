@@ -98,6 +98,7 @@ def mean_estimate(estimates: Sequence[HandEstimate], shares: FloatArray, hand: O
         joints_from_wrist_m=mean_m - mean_m[WRIST],
         mano=mano,
         weak_joints_m=None,
+        knows_size=estimates[0].knows_size,
     )
 
 

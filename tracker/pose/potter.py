@@ -74,6 +74,7 @@ class PotterBackend:
                     side=hand.side,
                     joints_from_wrist_m=turned_m - turned_m[WRIST],
                     joint_scores=np.full(NUM_JOINTS, hand.detection.presence),
+                    knows_size=True,
                 )
             )
         return tuple(estimates)

@@ -53,9 +53,8 @@ class BoneEstimator:
 
     def see(self, estimate: HandEstimate) -> HandShape:
         """Take one more frame's estimate of the hand; returns the shape to fit it with."""
-        own_model = estimate.mano is not None
         if self._known is not None:
-            return self._known if own_model else self._known_as_landmarks
+            return self._known if estimate.mano is not None else self._known_as_landmarks
         config = self._config
         if self._count < config.memory or self._count % 4 == 0:
             self._seen.append(measured(estimate))
@@ -63,7 +62,7 @@ class BoneEstimator:
         if self._count >= self._next_look:
             # Looks at the 1st, 2nd, 4th, ... frame, then once a memory.
             self._next_look = self._count + min(self._count, config.memory)
-            self._look(own=own_model)
+            self._look(own=estimate.mano is not None and estimate.knows_size)
         if self._shape is None:
             self._given = self._target
         elif np.abs(self._target - self._given).max() < 1e-5:

@@ -32,9 +32,9 @@ STILL_A_HAND = 0.5
 """Surer than this of a hand, a second reading is kept whatever the first was."""
 TURNS_RAD = (0.0, np.pi / 2, -np.pi / 2, np.pi)
 """How fingers may point in a box: the light network reads only hands about upright in their square."""
-BACKENDS_WITHOUT_SIZE = ("landmarks",)
-"""Backends whose sizes say little of a hand: theirs are fitted with a mean adult's bones, as the
-tracker does before it has measured them."""
+MEAN_SHAPE = HandShape.mean().scaled(LANDMARK_SPAN)
+"""With these bones hands are fitted whose own size says little, as the tracker does before it has measured
+them."""
 
 
 class System(Protocol):
@@ -83,8 +83,6 @@ class ChallengeSystem:
         self, backend: PoseBackend, place: Placement, *, reader: ReadsBoxes, shape: HandShape | None = None
     ) -> None:
         self._backend, self._place, self._reader, self._shape = backend, place, reader, shape
-        if shape is None and backend.name in BACKENDS_WITHOUT_SIZE:
-            self._shape = HandShape.mean().scaled(LANDMARK_SPAN)
 
     def begin_take(self) -> None:
         """Nothing is kept between frames."""
@@ -92,16 +90,21 @@ class ChallengeSystem:
     def __call__(self, frame: Frame, given: GivenHands) -> Mapping[Side, FloatArray]:
         """The hands of the given boxes; without those that cannot be read or placed."""
         read = self._reader.read_all(frame, given)
-        seen = [ObservedHand(SIDES.index(box.side), box.side, box.seen, shape=self._shape) for box in read]
+        seen = [ObservedHand(SIDES.index(box.side), box.side, box.seen) for box in read]
         boxed = [replace(hand, detection=box.boxed) for hand, box in zip(seen, read, strict=True)]
         estimates = self._backend.estimate(frame, boxed)
         estimates = tuple(map(with_points_of, estimates, boxed, seen))
-        poses = self._place(estimates, seen, frame.camera)
+        sized = [replace(hand, shape=self._shape_for(read)) for hand, read in zip(seen, estimates, strict=True)]
+        poses = self._place(estimates, sized, frame.camera)
         return {
             hand.side: pose.joints_in_camera_m
             for hand, pose in zip(seen, poses, strict=True)
             if pose is not None
         }
+
+    def _shape_for(self, estimate: HandEstimate) -> HandShape | None:
+        """The bones to fit a hand with; None where its own are."""
+        return self._shape or (None if estimate.knows_size else MEAN_SHAPE)
 
     def close(self) -> None:
         """Nothing is held."""
