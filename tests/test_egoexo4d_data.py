@@ -58,11 +58,9 @@ def change_json(path: Path, change: Any) -> None:
 
 
 @given(arrays(np.float64, (5, 2), elements=steps), st.integers(1, 600), st.integers(1, 600))
-def test_pixels_and_boxes_come_back_from_upright(pixels: Any, width: int, height: int) -> None:
+def test_pixels_come_back_from_upright(pixels: Any, width: int, height: int) -> None:
     turn = QuarterTurn(width, height)
     np.testing.assert_array_equal(turn.pixels_landscape(turn.pixels_upright(pixels)), pixels)
-    boxes = np.concatenate([pixels[:2], pixels[2:4]], axis=-1)
-    np.testing.assert_array_equal(turn.boxes_landscape(turn.boxes_upright(boxes)), boxes)
 
 
 @given(arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)))
@@ -85,7 +83,6 @@ def test_picture_camera_and_points_turn_together() -> None:
         column, row = np.rint(seen).astype(int)
         assert (upright.image_rgb[row, column] == picture[y, x]).all()
     assert turn.camera_landscape(upright.camera) == camera
-    assert (turn.image_landscape(upright.image_rgb) == picture).all()
 
 
 def test_a_box_turned_upright_holds_the_pixels_it_held() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from tracker.research.evaluation.egoexo4d_systems import (
     open_hand_in_box,
 )
 from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake, annotation_path, open_takes
+from tracker.research.ground_truth.egoexo4d_prepared import read_annotations, write_annotations
 from tracker.research.ground_truth.egoexo4d_values import GivenHands, Tally
 from tracker.structs import Frame, HandEstimate, ObservedHand
 
@@ -468,6 +470,34 @@ def test_validate_says_what_is_wrong_and_ends_with_1(
     assert lines[0] == f"take {FIRST.uid}: missing, 7 hands are asked for"
     assert lines[1] == f"take {SECOND.uid}, frame 1: missing"
     assert lines[-1] == "in all: missing take 1, missing frame 4"
+
+
+def test_lines_of_a_run_are_no_submission_and_become_one(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What validate says to do with them works: nothing is read again."""
+    pictures, boxes, lines = made_release.prepared, made_release.test_boxes, tmp_path / "mine.jsonl"
+    submit = ("submit", pictures, "--boxes", boxes, "--fill-missing", "--hands", lines)
+    assert command(*submit, tmp_path / "first.json") == 0
+    written = lines.read_text()
+    capsys.readouterr()
+    assert command("validate", lines, boxes) == 2
+    said = capsys.readouterr().err
+    assert f"{lines} holds the lines of a run" in said and f"--hands {lines} --resume" in said
+    assert command(*submit, tmp_path / "second.json", "--resume") == 0
+    assert lines.read_text() == written
+    assert (tmp_path / "second.json").read_text() == (tmp_path / "first.json").read_text()
+
+
+def test_annotations_without_any_hand_are_said_to_be_that(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.json"
+    write_annotations(
+        empty, [replace(frame, hands={}) for frame in read_annotations(made_release.annotations)]
+    )
+    assert command("evaluate", made_release.prepared, "--annotation-file", empty) == 2
+    assert f"{empty} has no hand in any of its 9 frames" in capsys.readouterr().err
 
 
 def test_a_submission_without_all_hands_is_not_written_unless_filled(

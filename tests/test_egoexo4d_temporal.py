@@ -356,6 +356,24 @@ def test_a_tracker_whose_hands_are_smoothed_afterwards_does_not_smooth_them_itse
         assert run.config.tracks.smoothing.publish_measured == expected
 
 
+def test_lines_that_the_tracker_smoothed_are_not_smoothed_again(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Those of a run with --temporal are as placed, and those of given boxes always."""
+    monkeypatch.setattr(egoexo4d_command, "load_system", lambda *_: Unsteady())
+    prepared = made_release.prepared
+    for options, status in (((), 0), (("--mode", "tracker", "--temporal"), 0), (("--mode", "tracker"), 2)):
+        lines = tmp_path / f"{len(options)}.jsonl"
+        assert command("evaluate", prepared, "--hands", lines, *options) == 0
+        assert command("evaluate", prepared, lines) == 0
+        capsys.readouterr()
+        assert command("evaluate", prepared, lines, "--temporal") == status
+    assert f"{lines}: the tracker smoothed these hands" in capsys.readouterr().err
+
+
 def test_what_cannot_be_smoothed_is_refused(made_release: MadeRelease, tmp_path: Path) -> None:
     assert command("evaluate", made_release.prepared, tmp_path / "s.json", "--offset", "--temporal") == 2
     assert command("submit", made_release.prepared, tmp_path / "s.json", "--smooth", "sometimes") == 2

@@ -24,8 +24,15 @@ def warn_of_idle_options(options: "Live | Replay") -> None:
 
 
 def warn_of_idle_networks(options: "SystemOptions") -> None:
-    """One line for each option of a network that the system does not run."""
-    warn_of(_idle_networks(options.tracking, options.name, options.backends))
+    """One line for each option of a network that the system does not run or reads from another file."""
+    given = options.tracking
+    overridden = options.reads_finetuned_only and given.checkpoint is not None
+    warn_of(
+        [
+            *_idle_networks(given, options.name, options.backends),
+            (overridden, "--checkpoint", f"with {options.name}, which reads --finetuned"),
+        ]
+    )
 
 
 def warn_of(idle: Sequence[Idle]) -> None:

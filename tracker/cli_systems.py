@@ -50,6 +50,13 @@ class SystemOptions:
             return replace(self.tracking, backend=preset.backend).backends
         return preset.networks | {preset.backend}
 
+    @property
+    def reads_finetuned_only(self) -> bool:
+        """Whether its hamer reads the fine-tuned weights and no others."""
+        from tracker.research.evaluation.egoexo4d_presets import find_preset
+
+        return self.system is not None and find_preset(self.system).finetuned
+
     def hand_used(self) -> ChosenHand | None:
         """The hand's bones that the options name; see `TrackingOptions.hand_used`."""
         return self.tracking.hand_used(home_folder(), webcam=False, say=say)

@@ -17,7 +17,7 @@ GAP_PX = 6
 REGION_OVER_BOX = 1.3
 """Side of the part of the picture that is shown over the longer side of the hand's box."""
 TRUE_COLOUR, PREDICTED_COLOUR = (70, 200, 120), (255, 150, 40)
-BACKGROUND, GRID, TEXT = (250, 250, 250), (225, 225, 225), (60, 60, 60)
+BACKGROUND, TEXT = (250, 250, 250), (60, 60, 60)
 FINE = 2
 """Panels are drawn this much larger and shrunk, which smooths lines."""
 SCALE_BAR_M = 0.05

@@ -25,6 +25,8 @@ from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame
 from tracker.whole_file import whole_file
 
 FORMAT, VERSION = "egoexo4d-hands", 2
+LINES = ".jsonl"
+"""How their files end; a submission is a ``.json``."""
 FrameKey = tuple[str, int]
 
 
@@ -37,6 +39,12 @@ class ReadHands:
     """The frames that were read, hands or not."""
     hands: Mapping[HandKey, FloatArray]
     """(21, 3) in the landscape camera's frame."""
+
+    @property
+    def smoothed(self) -> bool:
+        """The tracker smoothed them as it read them."""
+        settings = self.header["settings"]
+        return settings.get("mode") == "tracker" and not settings.get("tracks.smoothing.publish_measured")
 
 
 def digest(frames: Sequence[AnnotatedFrame]) -> str:

@@ -7,6 +7,7 @@ camera axes. Everything is in the landscape camera's axes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -253,19 +254,14 @@ def stretches(keys: Sequence[HandKey]) -> list[tuple[list[int], float]]:
     found = []
     for numbered in by_hand.values():
         numbered.sort()
-        start = 0
-        for end in range(1, len(numbered) + 1):
-            frames = [frame for frame, _ in numbered[start : end + 1]]
-            if end - start >= 2 and (
-                end == len(numbered) or frames[-1] - frames[-2] != frames[1] - frames[0]
-            ):
-                step = frames[1] - frames[0]
-                if step <= MAX_STEP_FRAMES:
-                    found.append(([row for _, row in numbered[start:end]], FRAME_RATE_HZ / step))
-                start = end - 1
-            elif end - start == 1 and len(frames) == 2 and frames[1] - frames[0] > MAX_STEP_FRAMES:
-                start = end
-    return [(rows, rate) for rows, rate in found if len(rows) >= 3]
+        steps = [later - earlier for (earlier, _), (later, _) in pairwise(numbered)]
+        first = 0
+        for step, alike in groupby(steps):
+            last = first + len(list(alike))
+            if last - first >= 2 and step <= MAX_STEP_FRAMES:
+                found.append(([row for _, row in numbered[first : last + 1]], FRAME_RATE_HZ / step))
+            first = last
+    return found
 
 
 def _mean(values: FloatArray) -> float:

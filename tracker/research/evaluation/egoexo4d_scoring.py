@@ -11,7 +11,7 @@ from tracker.research.evaluation.egoexo4d_categories import CategoryScores, scor
 from tracker.research.evaluation.egoexo4d_categories import to_text as categories_to_text
 from tracker.research.evaluation.egoexo4d_command import Run, Say, run_hands
 from tracker.research.evaluation.egoexo4d_gain import temporal_report
-from tracker.research.evaluation.egoexo4d_lines import read_lines
+from tracker.research.evaluation.egoexo4d_lines import LINES, read_lines
 from tracker.research.evaluation.egoexo4d_metric import (
     ChallengeScores,
     HandKey,
@@ -100,7 +100,10 @@ class Answers:
             UsageError: a file cannot be read, or has no answers.
         """
         frames = read_annotations(self.annotations)
-        if not any(hand.valid.any() for frame in frames for hand in frame.hands.values()):
+        hands = required_hands(frames).values()
+        if not hands:
+            raise UsageError(f"{self.annotations} has no hand in any of its {len(frames)} frames")
+        if not any(hand.valid.any() for hand in hands):
             raise UsageError(f"{self.annotations} has boxes but no answers; the test set's are not public")
         takes = takes_of(frames, self.prepared, self.split, release=self.release, tally=tally)
         return OpenedTakes(frames, takes)
@@ -147,10 +150,11 @@ def score_predictions(
     extras.check()
     tally = Tally()
     opened = answers.open(tally)
-    lines = predictions.suffix == ".jsonl"
-    if lines and wrist_relative:
-        raise UsageError(f"{predictions}: lines of a run are in the camera's frame; give no --offset")
-    hands = read_lines(predictions).hands if lines else read_submission(predictions, opened.wanted)
+    lines = predictions.suffix == LINES
+    if lines:
+        hands = _hands_of_lines(predictions, wrist_relative=wrist_relative, temporal=extras.temporal)
+    else:
+        hands = read_submission(predictions, opened.wanted)
     if wrist_relative and look_placed(hands):
         say(f"warning: {predictions} looks as if its hands were in the camera's frame; so give no --offset")
     elif not lines and not wrist_relative:
@@ -158,6 +162,23 @@ def score_predictions(
     scored = scored_hands(opened.takes, hands, wrist_relative=wrist_relative, found_only=lines)
     _report(Scored(str(predictions), opened, scored, hands), answers, extras, tally, say)
     return 0
+
+
+def _hands_of_lines(path: Path, *, wrist_relative: bool, temporal: bool) -> Mapping[HandKey, FloatArray]:
+    """The hands of a run, if what is asked can be said of them.
+
+    Raises:
+        UsageError: it cannot, or they cannot be read.
+    """
+    if wrist_relative:
+        raise UsageError(f"{path}: lines of a run are in the camera's frame; give no --offset")
+    read = read_lines(path)
+    if temporal and read.smoothed:
+        raise UsageError(
+            f"{path}: the tracker smoothed these hands as it read them, so --temporal would do it twice; run "
+            "the system with --temporal, which has them unsmoothed"
+        )
+    return read.hands
 
 
 def score_system(answers: Answers, run: Run, extras: Extras, *, say: Say) -> int:

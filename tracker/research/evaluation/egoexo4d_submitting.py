@@ -6,6 +6,7 @@ from pathlib import Path
 from tracker.errors import UsageError
 from tracker.joints import FloatArray
 from tracker.research.evaluation.egoexo4d_command import Run, Say, run_hands
+from tracker.research.evaluation.egoexo4d_lines import LINES
 from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
 from tracker.research.evaluation.egoexo4d_submission import complaints_about, report, write_submission
 from tracker.research.evaluation.egoexo4d_systems import open_hand_in_box
@@ -35,7 +36,16 @@ def _asking(boxes: Path) -> tuple[AnnotatedFrame, ...]:
 
 
 def validate(submission: Path, boxes: Path, *, say: Say) -> int:
-    """Judge a submission; returns 1 and says what is wrong where the challenge would reject it."""
+    """Judge a submission; returns 1 and says what is wrong where the challenge would reject it.
+
+    Raises:
+        UsageError: a file cannot be read, or is of another kind.
+    """
+    if submission.suffix == LINES:
+        raise UsageError(
+            f"{submission} holds the lines of a run, not a submission; of lines of the test boxes, submit "
+            f"PREPARED OUT.json --hands {submission} --resume with the options of their run makes one"
+        )
     frames = _asking(boxes)
     complaints = list(complaints_about(read_json(submission), frames))
     if complaints:

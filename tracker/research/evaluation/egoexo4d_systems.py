@@ -94,7 +94,9 @@ class ChallengeSystem:
         boxed = [replace(hand, detection=box.boxed) for hand, box in zip(seen, read, strict=True)]
         estimates = self._backend.estimate(frame, boxed)
         estimates = tuple(map(with_points_of, estimates, boxed, seen))
-        sized = [replace(hand, shape=self._shape_for(read)) for hand, read in zip(seen, estimates, strict=True)]
+        sized = [
+            replace(hand, shape=self._shape_for(read)) for hand, read in zip(seen, estimates, strict=True)
+        ]
         poses = self._place(estimates, sized, frame.camera)
         return {
             hand.side: pose.joints_in_camera_m

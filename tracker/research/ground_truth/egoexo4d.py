@@ -19,7 +19,7 @@ import numpy as np
 
 from tracker.cameras import Camera, Pinhole
 from tracker.errors import UsageError
-from tracker.joints import NUM_JOINTS, FloatArray
+from tracker.joints import NUM_JOINTS
 from tracker.research.ground_truth.egoexo4d_pictures import picture_path
 from tracker.research.ground_truth.egoexo4d_prepared import annotation_name, read_annotations
 from tracker.research.ground_truth.egoexo4d_release import (
@@ -219,11 +219,6 @@ def labelled_clip(take: PreparedTake) -> LabelledClip:
 
 def _upright_frames(take: PreparedTake) -> Iterator[Frame]:
     return (take.read_upright(index) for index in range(len(take)))
-
-
-def boxes_of(takes: Sequence[PreparedTake]) -> FloatArray:
-    """(N, 2, 4) boxes of all frames of all takes, in landscape; NaN where there is no hand."""
-    return np.array([frame.boxes_px() for take in takes for frame in take.frames])
 
 
 def holds(data: Path) -> bool:

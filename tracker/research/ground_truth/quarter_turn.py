@@ -45,10 +45,6 @@ class QuarterTurn:
         """(W, H, 3) of a landscape picture (H, W, 3); a new array."""
         return np.ascontiguousarray(np.rot90(landscape, -1))
 
-    def image_landscape(self, upright: ImageArray) -> ImageArray:
-        """(H, W, 3) of an upright picture (W, H, 3); a new array."""
-        return np.ascontiguousarray(np.rot90(upright))
-
     def camera_upright(self, landscape: Camera) -> Pinhole:
         """The pinhole that belongs to the upright picture.
 
@@ -80,15 +76,8 @@ class QuarterTurn:
 
     def boxes_upright(self, landscape_px: FloatArray) -> FloatArray:
         """(..., 4) boxes: left, upper, right and lower edge; NaN stays NaN."""
-        upper_right, lower_left = _corners(landscape_px)
+        upper_right, lower_left = landscape_px[..., [2, 1]], landscape_px[..., [0, 3]]
         return np.concatenate([self.pixels_upright(lower_left), self.pixels_upright(upper_right)], axis=-1)
-
-    def boxes_landscape(self, upright_px: FloatArray) -> FloatArray:
-        """(..., 4) boxes: left, upper, right and lower edge; NaN stays NaN."""
-        upper_right, lower_left = _corners(upright_px)
-        return np.concatenate(
-            [self.pixels_landscape(upper_right), self.pixels_landscape(lower_left)], axis=-1
-        )
 
     def points_upright(self, landscape_m: FloatArray) -> FloatArray:
         """(..., 3) points or directions in the upright camera's axes."""
@@ -105,8 +94,3 @@ class QuarterTurn:
             raise CameraError(f"the camera is {camera.width} x {camera.height}, want {width} x {height}")
         if not isinstance(camera, Pinhole):
             raise CameraError(f"a {camera.model} camera cannot be turned, only a pinhole")
-
-
-def _corners(boxes_px: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Upper right and lower left corner (..., 2) of boxes (..., 4)."""
-    return boxes_px[..., [2, 1]], boxes_px[..., [0, 3]]
