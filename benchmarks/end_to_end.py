@@ -37,6 +37,7 @@ from benchmarks.live_run import track_live
 from benchmarks.measure import Duration, describe_machine, print_json, print_table, summarize
 from tracker import HandTracker, open_source
 from tracker.cameras import load_camera
+from tracker.cli_running import run_command
 from tracker.runtime.loops import run_recorded
 from tracker.runtime.outputs import Outputs
 from tracker.sinks.recording import RecordingSink
@@ -200,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -7,6 +7,7 @@ hands in each, and read by the loader that training uses: decoded, turned uprigh
 put together in batches of 8. ``0`` workers is one process that does nothing else. Results are in RESULTS.md.
 """
 
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import tyro
 from PIL import Image
 
 from benchmarks.measure import print_json, print_table
+from tracker.cli_running import run_command
 from tracker.joints import Side
 from tracker.research.finetuning.dataset import Draws, HandPictures, batches_of
 from tracker.research.finetuning.options import TrainingOptions
@@ -87,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

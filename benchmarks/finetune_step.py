@@ -9,6 +9,7 @@ allocated. Without a GPU it says "not measured". Results are in RESULTS.md.
 """
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import tyro
 from lightning_fabric import Fabric
 
 from benchmarks.measure import Durations, print_json, print_table, summarize
+from tracker.cli_running import run_command
 from tracker.mano_numpy import NUM_VERTICES, PARENTS, ManoModel, mano_from_arrays
 from tracker.networks.hamer import Hamer, HamerConfig, HamerNetwork, seeded_crops
 from tracker.research.finetuning.dataset import Sample
@@ -141,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

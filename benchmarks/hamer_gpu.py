@@ -36,6 +36,7 @@ from hamer_stand_in import half_type, in_half, network_cost, random_hamer
 from torch import Tensor
 
 from tracker.cameras import Camera, pinhole_from_fov
+from tracker.cli_running import run_command
 from tracker.crops import AffineCrop
 from tracker.errors import TrackerError
 from tracker.joints import NUM_JOINTS
@@ -322,4 +323,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

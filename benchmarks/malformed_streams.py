@@ -35,6 +35,7 @@ import tyro
 
 from benchmarks.measure import describe_machine, print_json, print_table
 from benchmarks.stream_sender import DATAGRAM_BYTES, HOST
+from tracker.cli_running import run_command
 from tracker.errors import SourceError
 from tracker.sources.network_stream import NetworkConfig, NetworkStream
 from tracker.sources.reopening import Reopening
@@ -338,4 +339,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

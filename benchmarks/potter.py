@@ -8,6 +8,7 @@ joints back on the host. Eager PyTorch in float32 with the threads it takes by i
 RESULTS.md.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ import tyro
 
 from benchmarks.measure import Durations, print_json, print_table, summarize
 from tracker.cameras import pinhole_from_fov
+from tracker.cli_running import run_command
 from tracker.joints import NUM_JOINTS, Side
 from tracker.networks.potter import CROP_PX, Potter
 from tracker.networks.potter_reader import PotterReader
@@ -95,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -11,6 +11,7 @@ Results are in RESULTS.md.
 import json
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,7 @@ import tyro
 from PIL import Image
 
 from benchmarks.measure import Durations, print_json, print_table, summarize
+from tracker.cli_running import run_command
 from tracker.research.ground_truth.egoexo4d_pictures import (
     JPEG_QUALITY,
     Undistortion,
@@ -177,4 +179,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -7,6 +7,7 @@ each keypoint off by 5 mm an axis. Timed is all from keypoints to judged labels;
 least of what else the machine does, the median is the figure. Results are in RESULTS.md.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import tyro
 
 from benchmarks.measure import Durations, print_json, print_table
+from tracker.cli_running import run_command
 from tracker.joints import FloatArray
 from tracker.networks.mano_file import read_mano
 from tracker.research.pseudo_labels.labels import TakeLabels, labels_of
@@ -96,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -37,6 +37,7 @@ import tyro
 from benchmarks.measure import describe_machine, print_json, print_table
 from benchmarks.program import free_port
 from benchmarks.stream_sender import HOST
+from tracker.cli_running import run_command
 from tracker.sources import MODELS_DIRECTORY
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -232,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

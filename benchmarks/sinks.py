@@ -36,6 +36,7 @@ from benchmarks.drain import others
 from benchmarks.listening import Arrival, frames_of, listen, wait_for_listener
 from benchmarks.measure import describe_machine, print_json, print_table
 from benchmarks.program import Footprint, LiveProgram, free_port
+from tracker.cli_running import run_command
 from tracker.sources import MODELS_DIRECTORY
 
 WIDTH, HEIGHT = 1280, 720
@@ -243,4 +244,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

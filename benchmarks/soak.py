@@ -40,6 +40,7 @@ from benchmarks.long_run import FIRST_FRAME_S, Camera, Listener
 from benchmarks.measure import Slope, describe_machine, fit_slope, print_json, print_table
 from benchmarks.program import Footprint, LiveProgram, free_port
 from benchmarks.restarts import with_key_frames
+from tracker.cli_running import run_command
 from tracker.sources import MODELS_DIRECTORY
 
 MOST_GROWTH_MB_PER_HOUR = 5.0
@@ -296,4 +297,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

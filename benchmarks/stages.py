@@ -11,6 +11,7 @@ frames. Palm looks are squares of the picture that the palm network was shown.
 Results of several machines are in RESULTS.md.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ import tyro
 from benchmarks.measure import Durations, decoded_frames, describe_machine, print_json, print_table, summarize
 from tracker import HandTracker
 from tracker.cameras import Camera
+from tracker.cli_running import run_command
 from tracker.crops import make_crop
 from tracker.detect import load_detector
 from tracker.detect.landmarks import INPUT_SAMPLES
@@ -179,4 +181,4 @@ def report(args: Args, durations: Durations, looks: Sequence[int], hands: Sequen
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -20,6 +20,7 @@ import numpy as np
 import tyro
 
 from benchmarks.measure import print_json, print_table
+from tracker.cli_running import run_command
 from tracker.pipeline import TrackerConfig
 from tracker.pose.hamer import HamerOptions
 from tracker.pose.potter import PotterOptions
@@ -133,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

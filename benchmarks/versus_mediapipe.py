@@ -31,6 +31,7 @@ import tyro
 
 from benchmarks.measure import Duration, Durations, decoded_frames, print_json, print_table, summarize
 from tracker import HandTracker
+from tracker.cli_running import run_command
 from tracker.runtime.outputs import Outputs
 from tracker.sinks.recording import RecordingSink
 from tracker.structs import Frame, TrackedFrame
@@ -265,4 +266,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -9,16 +9,20 @@ import pytest
 from egoexo4d_release import MadeRelease
 from test_egoexo4d_metric import written
 
-from tracker.cli import run_command
+from tracker.cli_running import run_command
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes as on POSIX")
 
 
 def run(
-    *arguments: object, output: int, errors: int = subprocess.PIPE, buffered: bool = True
+    *arguments: object,
+    output: int,
+    errors: int = subprocess.PIPE,
+    buffered: bool = True,
+    program: str = "tracker",
 ) -> tuple[int, str]:
     """The exit status of a command and what it said on standard error."""
-    command = [sys.executable, "-m", "tracker", *map(str, arguments)]
+    command = [sys.executable, "-m", program, *map(str, arguments)]
     environment = os.environ | {"PYTHONUNBUFFERED": "" if buffered else "1"}
     done = subprocess.run(command, stdout=output, stderr=errors, env=environment, text=True, timeout=60)
     return done.returncode, done.stderr
@@ -61,8 +65,15 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
 
 
 def test_another_pipe_that_broke_is_not_taken_for_the_output() -> None:
-    def parse() -> None:
+    def run() -> None:
         raise BrokenPipeError("a bug")
 
     with pytest.raises(BrokenPipeError, match="a bug"):
-        run_command(parse)  # type: ignore[arg-type]
+        run_command(run)
+
+
+def test_programs_beside_the_commands_end_as_those_do(unread: int) -> None:
+    simulate = "tracker.research.evaluation.simulate"
+    assert run("--tracks", 1, "--frames", 9, output=unread, program=simulate) == (141, "")
+    status, said = run("--network", "guess", output=subprocess.DEVNULL, program=simulate)
+    assert status == 2 and said.startswith("error: network 'guess' is unknown") and said.count("\n") == 1

@@ -61,10 +61,20 @@ def test_damaged_freihand_is_named(tmp_path: Path, changes: dict[str, Any], mess
         find_clips(tmp_path)
 
 
-def test_missing_pictures_of_freihand_are_counted(tmp_path: Path) -> None:
+def test_hands_of_freihand_without_a_picture_are_left_out_and_named(tmp_path: Path) -> None:
     write_freihand(tmp_path)
-    (tmp_path / "training" / "rgb" / "00000001.jpg").unlink()
-    with pytest.raises(UsageError, match=r"1 of 3 pictures are missing, the first is .*00000001\.jpg"):
+    pictures = tmp_path / "training" / "rgb"
+    (pictures / "00000001.jpg").unlink()
+    tally = Tally()
+    (clip,) = find_clips(tmp_path, tally=tally)
+    assert tally.lines() == ["hands without a picture: 1 (training 00000001.jpg)"]
+    frames = list(clip.labelled_frames())
+    np.testing.assert_array_equal([frame.joints_in_camera_m[RIGHT] for frame in frames], HANDS[[0, 2]])
+    assert [frame.frame.image_rgb[0, 0, 0] for frame in frames] == [0, 2]
+    assert [frame.frame.camera.fx for frame in frames] == [480.0, 482.0]
+    for number in (0, 2):
+        (pictures / f"{number:08d}.jpg").unlink()
+    with pytest.raises(UsageError, match=r"none of the 3 pictures is there, the first would be .*00000000"):
         find_clips(tmp_path)
 
 
@@ -92,6 +102,7 @@ def test_hint_marks_the_side_its_name_says_in_the_picture_alone(tmp_path: Path) 
     subset = open_subset(folder, tally)
     assert subset is not None and tally.lines() == ["marks without a picture: 1 (TEST_newdays_img)"]
     hidden = subset.hidden
+    assert hidden is not None
     assert hidden[0, LEFT].tolist() == [k % 2 == 1 for k in range(21)] and not hidden[0, RIGHT].any()
 
 

@@ -18,6 +18,7 @@ The output has the same bytes on every run. Its arrays:
 import argparse
 import hashlib
 import io
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tracker.cli_running import run_command
 from tracker.joints import Side, camera_from_wrist
 
 FIRST_JOINT = "RightHand"
@@ -114,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

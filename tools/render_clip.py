@@ -15,6 +15,7 @@ and pictures made on the CPU in numpy (``tools/demo_clip``), about 4 s each on o
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import numpy as np
 from demo_clip.motion import arm_at, camera_at
 from demo_clip.studio import CAMERA, FOCAL_PX, HEIGHT, WIDTH, Studio
 
+from tracker.cli_running import run_command
 from tracker.joints import Side
 
 FPS = 30
@@ -95,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -7,54 +7,19 @@ any more (``| head``).
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import tyro
 
 from tracker.cli_cameras import CalibrateCamera
 from tracker.cli_egoexo4d import EgoExo4D
-from tracker.cli_running import FILE_STATUS, finish_output, say, status_of_broken_output
+from tracker.cli_running import run_command
 from tracker.cli_sockets import SocketOptions
 from tracker.cli_tools import CalibrateHand, Evaluate, Weights
 from tracker.cli_tracking import Live, Process, Replay
-from tracker.errors import SourceError, TrackerError, UsageError
-
-
-class Command(Protocol):
-    """A parsed command line."""
-
-    def run(self) -> int:
-        """Do what was asked; returns the exit status."""
-        ...
-
-
-def run_command(parse: Callable[[], Command]) -> int:
-    """Run what the command line asks for; a user's mistake is one line, never a traceback."""
-    try:
-        try:
-            return _status(parse)
-        finally:
-            finish_output()
-    except OSError:
-        status = status_of_broken_output()
-        if status is None:
-            raise
-        return status
-
-
-def _status(parse: Callable[[], Command]) -> int:
-    try:
-        return parse().run()
-    except UsageError as error:
-        say(f"error: {error}")
-        return 2
-    except TrackerError as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        return FILE_STATUS
+from tracker.errors import SourceError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -69,15 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
         | Annotated[EgoExo4D, tyro.conf.subcommand(name="egoexo4d")]
     )
-    sys.exit(run_command(lambda: tyro.cli(commands, args=arguments, prog="hand-tracker")))
+    sys.exit(run_command(lambda: tyro.cli(commands, args=arguments, prog="hand-tracker").run()))
 
 
 def live(arguments: Sequence[str] | None = None) -> None:
     """The ``live`` command alone, as ``run_live.py``; without arguments it shows the first webcam's hands."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not given:
-        sys.exit(run_command(lambda: FirstLook(Live(sockets=SocketOptions(viewer=True)))))
-    sys.exit(run_command(lambda: tyro.cli(Live, args=given, prog="run_live.py")))
+        sys.exit(run_command(FirstLook(Live(sockets=SocketOptions(viewer=True))).run))
+    sys.exit(run_command(lambda: tyro.cli(Live, args=given, prog="run_live.py").run()))
 
 
 @dataclass(frozen=True)

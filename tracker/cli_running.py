@@ -1,4 +1,4 @@
-"""What every command needs: a word to the person, an orderly end when interrupted, the user's folder."""
+"""What every command needs: its exit status, a word to the person, an orderly end, the user's folder."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Generic, Protocol, TypeVar
 
-from tracker.errors import UsageError
+from tracker.errors import TrackerError, UsageError
 
 
 class Closable(Protocol):
@@ -30,6 +30,40 @@ UNREAD_STATUS = 141
 shell has it of programs that end by that signal."""
 HEARD_AGAIN_S = 0.2
 """How often what waits looks up: on Windows a wait without end hears no Ctrl-C."""
+
+
+def run_command(run: Callable[[], int | None]) -> int:
+    """Run a program; a user's mistake is one line, never a traceback, and so is output that nobody takes.
+
+    Args:
+        run: parses the command line and does what it asks for; returns the exit status, None for 0.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        try:
+            return _status(run)
+        finally:
+            finish_output()
+    except OSError:
+        status = status_of_broken_output()
+        if status is None:
+            raise
+        return status
+
+
+def _status(run: Callable[[], int | None]) -> int:
+    try:
+        return run() or 0
+    except UsageError as error:
+        say(f"error: {error}")
+        return 2
+    except TrackerError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return FILE_STATUS
 
 
 @contextmanager

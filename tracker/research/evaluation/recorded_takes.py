@@ -9,6 +9,7 @@ pictures of the same motion at three times the speed.
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import tyro
 
 from tracker.cameras import Pinhole
+from tracker.cli_running import run_command
 from tracker.joints import FloatArray, Side
 from tracker.pipeline import TrackerConfig
 from tracker.pose.potter import BOX_OVER_HAND
@@ -121,4 +123,4 @@ def usable(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -9,6 +9,7 @@ network's errors are described in ``simulate_noise.py``.
 
 import importlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -19,6 +20,7 @@ import numpy as np
 import tyro
 
 from tracker.cameras import Camera, KannalaBrandt, Pinhole
+from tracker.cli_running import run_command
 from tracker.errors import UsageError
 from tracker.joints import FloatArray
 from tracker.research.evaluation.simulate_filters import peers
@@ -223,4 +225,4 @@ HEADINGS = (
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

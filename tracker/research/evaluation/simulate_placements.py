@@ -10,6 +10,7 @@ After each table come the places where two placements change their order, interp
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
@@ -18,6 +19,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from tracker.cli_running import run_command
 from tracker.joints import WRIST, FloatArray
 from tracker.research.evaluation.simulate import SimulationConfig, noise_of, simulate
 from tracker.research.evaluation.simulate_noise import NoiseDraw, observe
@@ -215,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -7,6 +7,7 @@ challenge mode places it; then it goes through ``egoexo4d_temporal``. Needs no p
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import tyro
 
 from tracker.cameras import Pinhole
+from tracker.cli_running import run_command
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, FloatArray
 from tracker.research.evaluation.egoexo4d_gain import temporal_report
@@ -85,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -25,28 +25,31 @@ def holds(data: Path) -> bool:
 
 
 def open_clips(data: Path, tally: Tally) -> list[LabelledClip]:
-    """The subsets whose answers are there; nothing of them is ever left out.
+    """The subsets whose answers are there, without hands whose picture is missing, which are counted.
 
     Raises:
-        UsageError: damaged answers, or pictures that are not there.
+        UsageError: damaged answers, or a subset without any picture.
     """
-    return [_open_clip(data, subset) for subset in SUBSETS if (data / f"{subset}_xyz.json").is_file()]
+    return [_open_clip(data, subset, tally) for subset in SUBSETS if (data / f"{subset}_xyz.json").is_file()]
 
 
-def _open_clip(data: Path, subset: str) -> LabelledClip:
+def _open_clip(data: Path, subset: str, tally: Tally) -> LabelledClip:
     answers = data / f"{subset}_xyz.json"
     true_m = joints(read_json(answers), 3, str(answers))
     matrices = read_json(data / f"{subset}_K.json")
     if not isinstance(matrices, list) or true_m.ndim != 3 or len(matrices) != len(true_m):
         raise UsageError(f"{answers} holds {len(true_m)} hands; want as many matrices in {subset}_K.json")
     paths = [data / subset / "rgb" / f"{number:08d}.jpg" for number in range(len(true_m))]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise UsageError(f"{len(missing)} of {len(paths)} pictures are missing, the first is {missing[0]}")
+    there = [number for number, path in enumerate(paths) if path.is_file()]
+    if not there:
+        raise UsageError(f"none of the {len(paths)} pictures is there, the first would be {paths[0]}")
+    for number in sorted(set(range(len(paths))) - set(there)):
+        tally.add("hands without a picture", f"{subset} {paths[number].name}")
+    paths = [paths[number] for number in there]
     size = picture_size(paths[0])  # all are alike; reading one of another size is refused
-    cameras = tuple(pinhole(matrix, size, f"{subset}_K.json") for matrix in matrices)
+    cameras = tuple(pinhole(matrices[number], size, f"{subset}_K.json") for number in there)
     in_camera_m = np.full((len(paths), 2, NUM_JOINTS, 3), np.nan)
-    in_camera_m[:, SIDES.index(SIDE)] = true_m
+    in_camera_m[:, SIDES.index(SIDE)] = true_m[there]
     return LabelledClip(
         name=f"freihand_{subset}",
         source="FreiHAND",

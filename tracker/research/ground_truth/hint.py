@@ -6,7 +6,7 @@ Joints are in our order. Cameras are a guess of a common field of view, and mark
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,6 @@ ASSUMED_FOV_DEG = 60.0
 _SIDES_IN_NAMES = {"l": Side.LEFT, "r": Side.RIGHT}
 
 
-@dataclass(frozen=True, eq=False)
-class MarkedHands:
-    """A subset of HInt: its pictures and marks, and which joints are hidden."""
-
-    clip: LabelledClip
-    """Nothing is known in space: joints there are NaN."""
-    hidden: BoolArray
-    """(T, 2, 21) joints that were marked where they must be, without being seen."""
-
-
 def holds(data: Path) -> bool:
     """Whether a folder is HInt's."""
     return bool(_subsets(data))
@@ -47,13 +37,14 @@ def open_clips(data: Path, tally: Tally) -> list[LabelledClip]:
     Raises:
         UsageError: none has, or marks are of another layout.
     """
-    subsets = [open_subset(folder, tally) for folder in _subsets(data)]
-    if not any(subsets):
+    opened = [open_subset(folder, tally) for folder in _subsets(data)]
+    clips = [clip for clip in opened if clip is not None]
+    if not clips:
         raise UsageError("; ".join([f"{data} holds no pictures with marks", *tally.lines()]))
-    return [subset.clip for subset in subsets if subset is not None]
+    return clips
 
 
-def open_subset(folder: Path, tally: Tally) -> MarkedHands | None:
+def open_subset(folder: Path, tally: Tally) -> LabelledClip | None:
     """One folder of pictures; None without any.
 
     Args:
@@ -79,7 +70,7 @@ def open_subset(folder: Path, tally: Tally) -> MarkedHands | None:
     cameras = tuple(
         replace(pinhole_from_fov(*picture_size(path), ASSUMED_FOV_DEG), assumed=True) for path in pictures
     )
-    clip = LabelledClip(
+    return LabelledClip(
         name=folder.name,
         source="HInt",
         joints_in_camera_m=np.full((len(answers), 2, NUM_JOINTS, 3), np.nan),
@@ -89,8 +80,8 @@ def open_subset(folder: Path, tally: Tally) -> MarkedHands | None:
         frame_rate_hz=None,
         pictures=tuple(pictures),
         complete=False,  # one hand of each picture is marked
+        hidden=hidden,
     )
-    return MarkedHands(clip, hidden)
 
 
 def _subsets(data: Path) -> list[Path]:

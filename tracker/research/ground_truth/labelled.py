@@ -79,6 +79,8 @@ class LabelledClip:
     """Seen by whoever the hands belong to."""
     lateness_frames: float | None = 0.0
     """By how many frames the answers, as stored here, trail the pictures; None if that is not known."""
+    hidden: BoolArray | None = None
+    """(T, 2, 21) joints that nobody saw and whose marks are guesses; None where that is not told."""
     pictures: tuple[Path, ...] = ()
     """The files of the T pictures, upright, where each has its own, so that they can be read in any order."""
 
