@@ -1,5 +1,6 @@
 """What fine-tuning is shown: hands, crops and their targets, changes by chance, losses."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -267,6 +268,22 @@ def test_targets_are_what_the_network_should_say(side: Side, kind: CropKind) -> 
     assert targets.seen.all() and targets.known.all() and targets.fitted == 1
 
 
+def test_marks_of_hidden_joints_are_in_the_box_but_not_learnt(tmp_path: Path) -> None:
+    picture, joints_px = tmp_path / "a.png", np.full((1, 2, 21, 2), np.nan)
+    Image.new("RGB", (512, 512)).save(picture)
+    joints_px[0, 1] = scattered(1)
+    hidden = np.zeros((1, 2, 21), dtype=bool)
+    lowest = int(scattered(1)[:, 1].argmax())
+    hidden[0, 1, [lowest, (lowest + 5) % 21]] = True
+    clip = replace(clip_of((picture,), joints_px), hidden=hidden)
+    (hand,) = hands_of_clips([clip], Tally())
+    np.testing.assert_array_equal(hand.visible, ~hidden[0, 1])
+    np.testing.assert_array_equal(hand.box_px, [*scattered(1).min(axis=0), *scattered(1).max(axis=0)])
+    hidden[0, 1, :18] = True
+    tally = Tally()
+    assert hands_of_clips([clip], tally) == [] and "fewer than 5 marked joints: 1" in tally.lines()[0]
+
+
 def test_what_is_not_known_is_masked_and_no_nan() -> None:
     joints_px, joints_m = scattered(0), np.random.default_rng(0).normal(size=(21, 3))
     joints_px[[3, 9]], joints_m[[4]] = np.nan, np.nan
@@ -364,6 +381,14 @@ def test_steps_after_the_last_checkpoint_leave_the_log_and_a_cut_line_too(tmp_pa
         TrainingLog(path, steps_done=3)
     TrainingLog(path, steps_done=0).close()  # nothing was done, the validation before the first step included
     assert read_log(path) == []
+
+
+def test_a_step_of_which_nothing_is_known_is_null_in_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = TrainingLog(path, steps_done=0)
+    log.write({"step": 1, "loss": math.nan})
+    log.close()
+    assert path.read_text() == '{"step": 1, "loss": null}\n'
 
 
 def test_the_smooth_curve_is_the_mean_of_the_last_values() -> None:

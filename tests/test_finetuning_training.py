@@ -8,6 +8,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -201,6 +202,25 @@ def slopes_of(learner: Learner) -> list[torch.Tensor]:
 def parted(batch: Any, rows: slice) -> Any:
     parts = (part[rows] if isinstance(part, torch.Tensor) else parted(part, rows) for part in batch)
     return type(batch)(*parts)
+
+
+def unread(batch: Sample, rows: slice) -> Sample:
+    """The batch as it would be had the pictures of some rows not been readable."""
+    readable, seen = batch.readable.clone(), batch.targets.seen.clone()
+    readable[rows], seen[rows] = 0, 0
+    return batch._replace(readable=readable, targets=batch.targets._replace(seen=seen))
+
+
+def test_figures_are_of_the_hands_that_could_be_read(all_eight: Sample) -> None:
+    """However they are batched; and unknown, not zero, where none could."""
+    first, rest = (parted(all_eight, rows) for rows in (slice(0, 3), slice(3, 8)))
+    options = replace(PLAIN, batch=4, accumulate=2)
+    wanted = learner_of(options).train_step([first])
+    part = learner_of(options).train_step([unread(all_eight, slice(3, 8)), unread(rest, slice(0, 5))])
+    assert part == pytest.approx(wanted, rel=1e-5)
+    learner = learner_of(options)
+    none = learner.train_step([unread(all_eight, slice(0, 8))])
+    assert np.isnan(list(none.values())).all() and learner.step == 1
 
 
 def test_an_infinite_loss_stops_before_it_reaches_the_weights(all_eight: Sample) -> None:

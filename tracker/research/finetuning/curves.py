@@ -1,6 +1,7 @@
 """How training went: a line of JSON a step, and a picture of the curves."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,9 @@ class TrainingLog:
             raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
     def write(self, figures: Mapping[str, float]) -> None:
-        """Add a step."""
-        self._file.write(json.dumps({name: round(value, 7) for name, value in figures.items()}) + "\n")
+        """Add a step; what is not known is null."""
+        known = {name: round(value, 7) if math.isfinite(value) else None for name, value in figures.items()}
+        self._file.write(json.dumps(known) + "\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -59,7 +61,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def draw_curves(entries: Sequence[Mapping[str, float]], path: Path) -> None:
+def draw_curves(entries: Sequence[Mapping[str, float | None]], path: Path) -> None:
     """Write a PNG: loss, its terms, reprojection error and learning rate over the steps, and validations.
 
     Raises:
@@ -94,9 +96,9 @@ def draw_curves(entries: Sequence[Mapping[str, float]], path: Path) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _of(entries: Sequence[Mapping[str, float]], name: str) -> tuple[FloatArray, FloatArray]:
+def _of(entries: Sequence[Mapping[str, float | None]], name: str) -> tuple[FloatArray, FloatArray]:
     """The steps (N,) that have a figure, and the figure (N,)."""
-    known = [(entry["step"], entry[name]) for entry in entries if name in entry]
+    known = [(entry["step"], entry[name]) for entry in entries if entry.get(name) is not None]
     steps, values = np.array(known, dtype=np.float64).reshape(-1, 2).T
     return steps, values
 

@@ -153,7 +153,7 @@ class Report:
         """Put a step, with a validation after it or not, into the log, and count it."""
         self._log.write(figures)
         if figures["step"]:
-            self._bar.note(f"loss {figures['loss']:.3f}, {figures['reprojection_px']:.1f} px")
+            self._bar.note(_said(figures))
             self._bar.observe()
 
     def show(self, line: str) -> None:
@@ -187,7 +187,8 @@ def _said(figures: Mapping[str, float]) -> str:
         ("mpjpe_mm", "MPJPE {:.1f} mm"),
         ("pa_mpjpe_mm", "PA-MPJPE {:.1f} mm"),
     )
-    return ", ".join(form.format(figures[name]) for name, form in shown if name in figures)
+    known = [(name, form) for name, form in shown if math.isfinite(figures.get(name, math.nan))]
+    return ", ".join(form.format(figures[name]) for name, form in known) or "no picture could be read"
 
 
 def _noting(batches: Iterator[Sample], hands: Sequence[TrainingHand], tally: Tally) -> Iterator[Sample]:

@@ -46,12 +46,16 @@ class Learner:
         """Steps done."""
 
     def train_step(self, batches: Sequence[Sample]) -> dict[str, float]:
-        """One step on one batch for each accumulation; returns the means of the figures over all devices.
+        """One step on one batch for each accumulation; returns the figures over all devices.
+
+        Those are means over the hands whose picture could be read, ``reprojection_px`` over their marks; NaN
+        where there are none. What is learnt is the mean over all hands drawn.
 
         Raises:
             TrainingError: the loss is no number, on any device; the weights are as they were.
         """
-        summed: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
             on_device: Sample = self.fabric.to_device(batch)
             # Devices agree on their gradients once a step, with the last of its batches.
@@ -59,16 +63,20 @@ class Learner:
                 hand = self.hamer.decode(self.network(on_device.crops).float())
                 figures = losses(hand, on_device.targets, self.options.losses)
                 self.fabric.backward(figures["loss"] / len(batches))
+            read, marked = on_device.readable.sum(), on_device.targets.seen.sum()
             for name, value in figures.items():
-                summed[name] = summed.get(name, 0.0) + value.detach() / len(batches)
+                of, count = (marked, marked) if name == "reprojection_px" else (len(batch.readable), read)
+                sums[name] = sums.get(name, 0.0) + value.detach() * of
+                counts[name] = counts.get(name, 0.0) + count
         # Of all devices: they stop together, or none does.
-        mean: Any = self.fabric.all_reduce(torch.stack(list(summed.values())), reduce_op="mean")
-        means = dict(zip(summed, mean.tolist(), strict=True))
-        if not math.isfinite(means["loss"]):
+        both = torch.stack([torch.stack(list(some.values())) for some in (sums, counts)])
+        total: Any = self.fabric.all_reduce(both, reduce_op="sum")
+        loss = float(total[0, list(sums).index("loss")])
+        if not math.isfinite(loss):
             self.stepper.zero_grad()
-            raise TrainingError(f"the loss is {means['loss']} at step {self.step + 1}; lower --learning-rate")
+            raise TrainingError(f"the loss is {loss} at step {self.step + 1}; lower --learning-rate")
         self._update()
-        return means
+        return dict(zip(sums, (total[0] / total[1]).tolist(), strict=True))
 
     def _update(self) -> None:
         if self.options.clip_norm > 0:

@@ -123,7 +123,7 @@ def _hands_of_take(take: PreparedTake, tally: Tally, fitted: FittedHands | None)
 
 
 def hands_of_clips(clips: Iterable[LabelledClip], tally: Tally) -> list[TrainingHand]:
-    """The hands of other data sets, with boxes around their marks.
+    """The hands of other data sets, with boxes around their marks; marks of hidden joints are not trained on.
 
     Raises:
         UsageError: a clip's pictures are no files of their own, as a video's are.
@@ -146,6 +146,8 @@ def _hands_of_clip(clip: LabelledClip, tally: Tally) -> Iterator[TrainingHand]:
             box_px = (
                 np.concatenate([marked_px.min(axis=0), marked_px.max(axis=0)]) if len(marked_px) else None
             )
+            if clip.hidden is not None:
+                joints_px = np.where(clip.hidden[row, column, :, None], np.nan, joints_px)
             if box_px is not None and usable(box_px, joints_px, f"{picture}, {side.value} hand", tally):
                 in_camera_m = clip.joints_in_camera_m[row, column]
                 camera = clip.cameras[row]
