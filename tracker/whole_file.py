@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 
@@ -12,19 +14,21 @@ def whole_file(path: Path) -> Iterator[Path]:
     """An empty file beside ``path`` to write to; it takes that name when the block ends without an error.
 
     After any error it is gone, and what ``path`` held is still there. It reaches the disk before it gets the
-    name, so a crash leaves one or the other.
+    name, so a crash leaves one or the other. What a killed program left of the file is written over.
     """
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}.part")
-    # Not mkstemp, whose files only their owner may ever read.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    temporary, lock = _part_of(path)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    finally:
+        if lock is not None:
+            os.close(lock)
     with suppress(
         OSError
     ):  # not every system can open a folder; the name then reaches the disk in its own time
@@ -33,3 +37,41 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _part_of(path: Path) -> tuple[Path, int | None]:
+    """An empty hidden file that is this writer's alone, and the lock that says so where there are locks."""
+    with suppress(OSError):  # no locks in this folder, say, or another user's file
+        return _locked_part(path)
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}.part")
+    # Not mkstemp, whose files only their owner may ever read.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary, None
+
+
+def _locked_part(path: Path) -> tuple[Path, int]:
+    """The first of the names for parts of ``path`` that no living writer has, emptied, and its lock.
+
+    Raises:
+        OSError: there are no locks, or the file cannot be made.
+    """
+    if sys.platform == "win32":
+        raise OSError("no locks that end with their program")
+    import fcntl
+
+    for number in count():
+        temporary = path.with_name(f".{path.name}-{number}.part")
+        lock = os.open(temporary, os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two its writer may have finished, and this be the whole file by now.
+            if os.path.samestat(os.fstat(lock), os.stat(temporary)):
+                os.ftruncate(lock, 0)
+                return temporary, lock
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+    raise AssertionError("numbers end")

@@ -18,7 +18,7 @@ from tracker.research.finetuning import checkpoints
 from tracker.research.finetuning.crop_sheet import write_crop_sheet
 from tracker.research.finetuning.export import export as export_weights
 from tracker.research.finetuning.options import TrainingOptions, ValidationOptions
-from tracker.research.finetuning.run import BEST, CHECKPOINT, CURVES, LOG, Schedule, Session
+from tracker.research.finetuning.run import BEST, CHECKPOINT, Schedule, Session
 from tracker.research.finetuning.sources import Hands, Say, Sources, find_hands
 from tracker.research.finetuning.training import Learner, trained_count
 from tracker.research.finetuning.training_hands import fingerprint
@@ -142,7 +142,6 @@ def _train(
     if learner.step:
         tell(f"going on after step {learner.step}")
     if learner.fabric.is_global_zero:
-        _clear(plan.out)
         _warn_of_space(plan.out, 4 * (all_numbers + 2 * trained), 4 * all_numbers, tell)
     try:
         Session(plan.out, learner, config, hands, plan.schedule, say=say).run()
@@ -152,16 +151,10 @@ def _train(
     tell(f"{learner.step} steps are done; hand-tracker egoexo4d export {plan.out} FILE.safetensors")
 
 
-def _clear(out: Path) -> None:
-    """Remove what a killed run was about to write: a checkpoint's beginning may take gigabytes."""
-    for name in (CHECKPOINT, BEST, LOG, CURVES):
-        for part in out.glob(f".{name}-*.part"):
-            part.unlink()
-
-
 def _warn_of_space(out: Path, checkpoint_bytes: int, best_bytes: int, tell: Say) -> None:
     """Say so where the files will not fit: each is written beside the one before, which then goes."""
-    there = sum((out / name).stat().st_size for name in (CHECKPOINT, BEST) if (out / name).exists())
+    # With what a killed run left of them, which is written over.
+    there = sum(file.stat().st_size for name in (CHECKPOINT, BEST) for file in out.glob(f"*{name}*"))
     needed = checkpoint_bytes + best_bytes + max(checkpoint_bytes, best_bytes) - there
     free = shutil.disk_usage(out).free
     if free < needed:
