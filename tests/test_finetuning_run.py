@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
+from test_published_sets import write_freihand, write_hint
 
 pytest.importorskip("torch")
 pytest.importorskip("lightning_fabric")
@@ -210,6 +211,33 @@ def test_what_is_held_out_is_not_trained_on(made_release: "MadeRelease", tmp_pat
 
 
 # Several devices.
+
+
+def test_of_other_data_only_training_sets_are_trained_on(made_release: "MadeRelease", tmp_path: Path) -> None:
+    """Of HInt there without the marks of hidden joints."""
+    to_learn, to_measure, freihand = (tmp_path / name for name in ("both", "measured", "freihand"))
+    for folder in (to_learn, to_measure, freihand):
+        folder.mkdir()
+    write_hint(to_measure)
+    write_hint(to_learn)
+    (to_learn / "TEST_newdays_img").rename(to_learn / "TRAIN_newdays_img")
+    write_hint(to_learn)
+    write_freihand(freihand)
+    annotations = annotation_path(made_release.prepared, "val")
+    told: list[str] = []
+
+    def found(folder: Path) -> list[TrainingHand]:
+        sources = Sources(made_release.prepared, annotations, also=(folder,))
+        return find_hands(sources, OPTIONS, ValidationOptions(validate_every=0), tell=told.append).training
+
+    (hint,) = [hand for hand in found(to_learn) if hand.source == "HInt"]
+    assert hint.picture.parent.name == "TRAIN_newdays_img" and hint.visible.tolist() == [True, False] * 10 + [
+        True
+    ]
+    assert "sets that are not for training: 1 (TEST_newdays_img)" in told
+    assert sum(hand.source == "FreiHAND" for hand in found(freihand)) == 3
+    with pytest.raises(UsageError, match="measured: nothing there is for training"):
+        found(to_measure)
 
 
 def run_on(fabric: Fabric, packed: bytes) -> None:

@@ -50,7 +50,7 @@ class Finetune:
     """A folder of pseudo labels of these annotations, in place of their joints in space: bad ones are left
     out, and those of MANO serve MANO's terms."""
     also: tuple[Path, ...] = ()
-    """Further data to train on: folders of FreiHAND or HInt."""
+    """Further data to train on: folders of FreiHAND or HInt, whose training sets are taken."""
     show_crops: Path | None = None
     """Train nothing: write a picture (.png, replaced if it is there) of the first crops that the network
     would be shown, with their marks."""

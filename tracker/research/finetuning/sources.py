@@ -34,7 +34,7 @@ class Sources:
     pseudo_labels: Path | None = None
     """A folder of them, for the terms in space and of MANO."""
     also: tuple[Path, ...] = ()
-    """Folders of other data sets."""
+    """Folders of other data sets, of which the training sets are taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +63,29 @@ def find_hands(
     fitted = FittedHands(sources.pseudo_labels, tally) if sources.pseudo_labels is not None else None
     hands = hands_of_takes(takes, tally, fitted=fitted)
     for folder in sources.also:
-        hands += hands_of_clips(find_clips(folder, tally=tally), tally)
+        hands += _hands_of_others(folder, tally)
     for line in tally.lines():
         tell(line)
     if not hands:
         raise UsageError("; ".join([f"{path} has no hand to train on", *tally.lines()]))
     _check_terms(hands, options)
     return Hands(hands, _validation_hands(sources, held_out, validation, options.seed, tell))
+
+
+def _hands_of_others(folder: Path, tally: Tally) -> list[TrainingHand]:
+    """The hands of another data set's training sets.
+
+    Raises:
+        UsageError: it has none, or a file cannot be used.
+    """
+    clips = find_clips(folder, tally=tally)
+    for clip in clips:
+        if clip.to_measure_by:
+            tally.add("sets that are not for training", clip.name)
+    to_learn = [clip for clip in clips if not clip.to_measure_by]
+    if not to_learn:
+        raise UsageError(f"--also {folder}: nothing there is for training, only to be measured by")
+    return hands_of_clips(to_learn, tally)
 
 
 def split_takes(

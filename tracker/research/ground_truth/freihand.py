@@ -61,4 +61,5 @@ def _open_clip(data: Path, subset: str, tally: Tally) -> LabelledClip:
         pictures=tuple(paths),
         sizes_are_true=True,
         first_person=False,
+        to_measure_by=subset != "training",
     )

@@ -81,6 +81,7 @@ def open_subset(folder: Path, tally: Tally) -> LabelledClip | None:
         pictures=tuple(pictures),
         complete=False,  # one hand of each picture is marked
         hidden=hidden,
+        to_measure_by=not folder.name.startswith("TRAIN"),
     )
 
 

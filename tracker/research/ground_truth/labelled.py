@@ -81,6 +81,8 @@ class LabelledClip:
     """By how many frames the answers, as stored here, trail the pictures; None if that is not known."""
     hidden: BoolArray | None = None
     """(T, 2, 21) joints that nobody saw and whose marks are guesses; None where that is not told."""
+    to_measure_by: bool = False
+    """Published to be measured by, so that nothing is to be learnt from it."""
     pictures: tuple[Path, ...] = ()
     """The files of the T pictures, upright, where each has its own, so that they can be read in any order."""
 
