@@ -25,6 +25,7 @@ from tracker.networks.hamer import load_hamer  # noqa: E402
 from tracker.networks.mano_file import read_mano, read_mano_arrays  # noqa: E402
 from tracker.networks.vit import VitConfig  # noqa: E402
 from tracker.networks.weights import from_official, official_shapes, read_official  # noqa: E402
+from tracker.research.ground_truth.files import read_arrays  # noqa: E402
 
 State = dict[str, torch.Tensor]
 
@@ -363,3 +364,28 @@ def test_a_damaged_mano_pickle_is_refused(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(TrackerError):
         read_mano_arrays(path)
+
+
+def unpackable(archive: bytes, damage: str) -> bytes:
+    """A packed archive of one file whose bytes are no deflate stream, are packed unknown, or are locked."""
+    changed, listed = bytearray(archive), archive.index(b"PK\x01\x02")
+    if damage == "bytes":
+        start = 30 + len(changed[30:listed]) // 3
+        changed[start : start + 40] = b"\xff" * 40
+    elif damage == "method":
+        changed[8] = changed[listed + 10] = 99
+    else:
+        changed[6], changed[listed + 8] = 1, 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("damage", ["bytes", "method", "lock"])
+def test_an_archive_that_cannot_be_unpacked_is_one_line(tmp_path: Path, damage: str) -> None:
+    weights, arrays = tmp_path / "a.ckpt", tmp_path / "a.npz"
+    with zipfile.ZipFile(weights, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", STATE_PICKLE)
+    np.savez_compressed(arrays, uv=np.random.default_rng(0).normal(size=(40, 40)))
+    for path, read in ((weights, read_state_dict), (arrays, lambda path: read_arrays(path, "uv"))):
+        path.write_bytes(unpackable(path.read_bytes(), damage))
+        with pytest.raises(TrackerError, match=path.name):
+            read(path)

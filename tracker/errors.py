@@ -1,5 +1,11 @@
 """Errors a user can cause or must hear of; each message says what was found and what to do."""
 
+import zipfile
+import zlib
+
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What Python raises of zip archives that are damaged, locked, or packed in a way that it does not know."""
+
 
 class TrackerError(Exception):
     """Base of every error this package raises on purpose; its message is one line for a person."""

@@ -13,11 +13,10 @@ and T skinned linearly by the chain of R about J.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from tracker.errors import UsageError
+from tracker.errors import DAMAGED_ZIP, UsageError
 from tracker.joints import FloatArray
 from tracker.skinned_hand import IntArray, blend_skin, chain_rotations
 
@@ -141,7 +140,7 @@ def load_mano(path: str | Path) -> ManoModel:
             return mano_from_arrays(stored)
     except UsageError as error:
         raise UsageError(f"{error} (in {path})") from error
-    except (OSError, ValueError, BadZipFile, EOFError) as error:
+    except (OSError, ValueError, *DAMAGED_ZIP) as error:
         raise UsageError(f"cannot read the MANO file {path}: {error}") from error
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracker.errors import WeightsError
+from tracker.errors import DAMAGED_ZIP, WeightsError
 from tracker.networks.training_checkpoint import refuse_training_checkpoint
 from tracker.networks.unpickle import Inert, InertUnpickler, damaged
 
@@ -88,8 +88,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{path} is no PyTorch checkpoint, or it is cut short; get it again") from error
+    except DAMAGED_ZIP as error:
+        raise WeightsError(f"{path} is no PyTorch checkpoint, damaged or cut short; get it again") from error
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from tracker.errors import WeightsError
+from tracker.errors import DAMAGED_ZIP, WeightsError
 
 TRAINING_FORMAT = "hand-tracker finetuning"
 """Stands at the beginning of such a file, with a number after it."""
@@ -32,5 +32,5 @@ def is_training_checkpoint(path: Path) -> bool:
                 return False
             with archive.open(pickled[0]) as file:
                 return TRAINING_FORMAT.encode() in file.read(_BEGINNING_BYTES)
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, *DAMAGED_ZIP):
         return False

@@ -8,14 +8,13 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tracker.errors import WeightsError
+from tracker.errors import DAMAGED_ZIP, WeightsError
 
 Say = Callable[[str], None]
 
@@ -71,7 +70,7 @@ def _unpack(source: Path, names: Sequence[str], to: Path, say: Say) -> dict[str,
                     shutil.copyfileobj(packed, file, _PIECE_BYTES)
             if names[0] in found:  # what follows the checkpoint is gigabytes more
                 break
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (tarfile.TarError, *DAMAGED_ZIP) as error:
         raise WeightsError(f"{source} is cut short or damaged ({error}); download it again") from error
     return found
 

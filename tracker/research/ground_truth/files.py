@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from tracker.cameras import Camera, Pinhole
-from tracker.errors import CameraError, UsageError
+from tracker.errors import DAMAGED_ZIP, CameraError, UsageError
 from tracker.joints import FloatArray
 from tracker.structs import Frame, ImageArray
 
@@ -29,7 +28,7 @@ def read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
             if missing:
                 raise UsageError(f"{path} holds no {', '.join(missing)}; it is not a file of true hands")
             return {name: stored[name] for name in names}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, *DAMAGED_ZIP) as error:
         raise UsageError(f"cannot read the true hands of {path}: {error}") from error
 
 
