@@ -70,12 +70,13 @@ class Evaluate:
 
         if self.json is not None:
             check_output_file(self.json, overwrite=self.overwrite)
-        warn_of_idle_networks(self.system)
         hand = self.system.hand_used()
+        configs = {worn: self.system.config(hand, first_person=worn) for worn in (True, False)}
+        warn_of_idle_networks(self.system)
         with interruptible():
             return evaluate(
                 self.data,
-                lambda first_person: self.system.config(hand, first_person=first_person),
+                configs.__getitem__,
                 clips=self.clips,
                 out=self.out,
                 overwrite=self.overwrite,
