@@ -30,9 +30,10 @@ from tracker.pipeline import TrackerConfig
 from tracker.placement import find_placement
 from tracker.pose.ensemble import EnsembleBackend, EnsembleOptions, Member
 from tracker.pose.potter import BOX_OVER_HAND, crop_box
-from tracker.research.evaluation.egoexo4d_command import load_system
+from tracker.research.evaluation.egoexo4d_command import described, load_system
 from tracker.research.evaluation.egoexo4d_lines import ReadHands, digest, read_lines
 from tracker.research.evaluation.egoexo4d_metric import challenge_scores, scored_hands
+from tracker.research.evaluation.egoexo4d_presets import find_preset
 from tracker.research.evaluation.egoexo4d_run import Job, run_systems
 from tracker.research.evaluation.egoexo4d_sharing import Shared
 from tracker.research.evaluation.egoexo4d_systems import (
@@ -415,6 +416,7 @@ def test_from_a_release_to_figures_and_a_submission(
 
     assert command("evaluate", prepared, "--hands", tmp_path / "val.jsonl") == 0
     output = capsys.readouterr()
+    assert output.err.startswith("running landmarks: backend landmarks; placement ray, challenge mode\n")
     figures = json.loads(output.out.splitlines()[-1])
     assert figures["scores"]["all"]["hands"] == 15 and figures["hands_missing"] == 0
     assert output.out.splitlines()[1].startswith("all") and FIRST.name in output.out
@@ -487,6 +489,29 @@ def test_lines_of_a_run_are_no_submission_and_become_one(
     assert command(*submit, tmp_path / "second.json", "--resume") == 0
     assert lines.read_text() == written
     assert (tmp_path / "second.json").read_text() == (tmp_path / "first.json").read_text()
+
+
+def test_the_same_run_is_submitted_smoothed_and_a_run_that_is_not_there_begins_anew(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit = ("submit", made_release.prepared, "--boxes", made_release.test_boxes, "--fill-missing")
+    submit += ("--system", "landmarks", "--resume")
+    assert command(*submit, tmp_path / "s.json") == 0
+    lines = tmp_path / "s.jsonl"
+    said = capsys.readouterr().err.splitlines()
+    assert f"--resume: nothing there yet, so beginning anew: {lines}" in said
+    written = lines.read_text()
+    assert command(*submit, tmp_path / "smooth.json", "--smooth", "hindsight", "--hands", lines) == 0
+    assert "beginning anew" not in capsys.readouterr().err
+    assert lines.read_text() == written
+    assert (tmp_path / "smooth.json").read_text() != (tmp_path / "s.json").read_text()
+
+
+def test_what_is_run_is_said_member_by_member() -> None:
+    config = find_preset("ensemble").over(TrackerConfig())
+    assert described(config) == (
+        "backend ensemble of potter with affine crops, hamer with affine crops; placement ray"
+    )
 
 
 def test_annotations_without_any_hand_are_said_to_be_that(

@@ -115,10 +115,20 @@ def run_hands(
     Raises:
         TrackerError: a package or file it needs is not there, or its lines cannot be written or gone on with.
     """
+    say(f"running {run.name}: {described(run.config)}, {run.mode} mode")
     (read,) = run_side_by_side([(run, tally)], takes, say, among=among)
     if isinstance(read, TrackerError):
         raise read
     return read.hands
+
+
+def described(config: TrackerConfig) -> str:
+    """For people: what reads hands, from which crops, and what places them."""
+    crops = {"hamer": config.hamer.crop, "potter": config.potter.crop}
+    ensemble = config.backend == "ensemble"
+    readers = [member.backend for member in config.ensemble.members] if ensemble else [config.backend]
+    each = [f"{name} with {crops[name]} crops" if name in crops else name for name in readers]
+    return f"backend {'ensemble of ' if ensemble else ''}{', '.join(each)}; placement {config.placement}"
 
 
 def run_side_by_side(
@@ -146,6 +156,9 @@ def run_side_by_side(
     own_cameras = any(take.own_camera for take in takes)
     jobs = [_job(run, tally, shared, own_cameras=own_cameras) for run, tally in runs]
     refuse_other_lines(jobs, among)
+    anew = [str(run.hands) for run, _ in runs if run.resume and not run.hands.exists()]
+    if anew:
+        say(f"--resume: nothing there yet, so beginning anew: {', '.join(anew)}")
     total = sum(map(len, takes))
     what = runs[0][0].name if len(runs) == 1 else f"{len(runs)} systems"
     with _saying_where_it_stopped(runs, say), CountingBar(total, unit="frame", what=what) as bar:
