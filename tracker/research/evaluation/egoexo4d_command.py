@@ -115,7 +115,6 @@ def run_hands(
     Raises:
         TrackerError: a package or file it needs is not there, or its lines cannot be written or gone on with.
     """
-    say(f"running {run.name}: {described(run.config)}, {run.mode} mode")
     (read,) = run_side_by_side([(run, tally)], takes, say, among=among)
     if isinstance(read, TrackerError):
         raise read
@@ -160,7 +159,11 @@ def run_side_by_side(
     if anew:
         say(f"--resume: nothing there yet, so beginning anew: {', '.join(anew)}")
     total = sum(map(len, takes))
-    what = runs[0][0].name if len(runs) == 1 else f"{len(runs)} systems"
+    what = f"{len(runs)} systems"
+    if len(runs) == 1:
+        run = runs[0][0]
+        what = run.name
+        say(f"running {run.name}: {described(run.config)}, {run.mode} mode")
     with _saying_where_it_stopped(runs, say), CountingBar(total, unit="frame", what=what) as bar:
 
         def failed(job: Job, error: TrackerError) -> None:
