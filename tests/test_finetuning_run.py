@@ -1,9 +1,13 @@
 """Training runs: validation, held-out takes, the best weights, several devices, what a person sees."""
 
 import json
+import multiprocessing
 import os
 import pickle
+import signal
+import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +25,7 @@ from lightning_fabric import Fabric
 from tiny_hamer import eight_hands, tiny_hamer
 from torch.utils.data import default_collate
 
+from tracker.cli_running import interruptible
 from tracker.errors import UsageError
 from tracker.research.evaluation.hand_errors import egoexo4d_errors_m
 from tracker.research.finetuning import checkpoints, dataset
@@ -131,6 +136,46 @@ def test_training_is_the_same_with_validation_without_it_and_with_a_stop(
     assert figures_of(trained(part, both, schedule_of(6), again)) == whole
     best = [checkpoints.read(folder / BEST) for folder in (tmp_path / "whole", part)]
     assert best[0]["step"] == best[1]["step"] and best[0]["measured"] == best[1]["measured"]
+
+
+def interrupting(learner: Learner, step: int, times: int) -> Learner:
+    """A learner in whose step, from 1, somebody interrupts the program at its terminal."""
+    train_step = learner.train_step
+
+    def interrupted(batches: Sequence[Sample]) -> dict[str, float]:
+        for _ in range(times if learner.step + 1 == step else 0):
+            for process in multiprocessing.active_children():  # those that read pictures hear it too
+                os.kill(process.pid or 0, signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return train_step(batches)
+
+    learner.train_step = interrupted  # type: ignore[method-assign]
+    return learner
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there os.kill only kills")
+def test_ctrl_c_ends_training_with_a_checkpoint_and_a_second_one_at_once(
+    hands: list[TrainingHand], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both, schedule = Hands(hands[:5], hands[5:]), schedule_of(4, every=100)
+    whole = figures_of(trained(tmp_path / "whole", both, schedule))
+    for times, step, ending in (
+        (1, 2, "stopped after step 2; the checkpoint has it, and --resume goes on from there"),
+        (2, 1, "stopped after step 1, before the first checkpoint: --resume begins anew"),
+    ):
+        folder = tmp_path / str(times)
+        folder.mkdir()
+        some = replace(schedule, workers=1)
+        learner = interrupting(learner_of(), 2, times)
+        with pytest.raises(KeyboardInterrupt), interruptible() as interruptions:
+            session = Session(folder, learner, CONFIG, both, some, say=print, held=interruptions.held)
+            session.run()
+        assert (learner.step, session.where_it_stopped()) == (step, ending)
+        assert capsys.readouterr().out.count("stopping after this step, with a checkpoint") == 1
+    assert not (tmp_path / "2" / CHECKPOINT).exists()
+    again = learner_of()
+    checkpoints.restore(again, checkpoints.read_own(tmp_path / "1" / CHECKPOINT, CONFIG))
+    assert figures_of(trained(tmp_path / "1", both, schedule, again)) == whole
 
 
 @pytest.mark.parametrize("by", ["loss", "mpjpe_mm"])
@@ -246,6 +291,11 @@ def run_on(fabric: Fabric, packed: bytes) -> None:
     folder, hands, options = pickle.loads(packed)
     learner = Learner(fabric, tiny_hamer(depth=1), options)
     Session(folder, learner, CONFIG, hands, schedule_of(3, every=1), say=print).run()
+    stopped = Learner(fabric, tiny_hamer(depth=1), options)
+    stopped.stop_asked = fabric.global_rank == fabric.world_size - 1  # the last one only
+    with pytest.raises(KeyboardInterrupt):
+        Session(folder / "stopped", stopped, CONFIG, hands, schedule_of(3, every=9), say=print).run()
+    assert stopped.step == checkpoints.read(folder / "stopped" / CHECKPOINT)["step"] == 1
 
 
 def test_two_devices_learn_and_validate_as_one_does(hands: list[TrainingHand], tmp_path: Path) -> None:
@@ -254,7 +304,7 @@ def test_two_devices_learn_and_validate_as_one_does(hands: list[TrainingHand], t
     validation = [hands[5], replace(hands[6], picture=tmp_path / "cut.jpg"), hands[7]]
     both = Hands(hands[:5], validation)
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "stopped").mkdir(parents=True)
     one = Fabric(accelerator="cpu", devices=1, precision="32-true")
     run_on(one, pickle.dumps((tmp_path / "one", both, replace(OPTIONS, batch=4))))
     two = Fabric(accelerator="cpu", devices=2, precision="32-true", strategy="ddp_spawn")

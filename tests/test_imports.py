@@ -29,6 +29,7 @@ BASE = (
     "mano_numpy",
     "user_folder",
     "whole_file",
+    "interrupts",
 )
 """The ground all stages stand on: each part may import those before it."""
 STAGES: dict[str, set[str]] = {

@@ -82,8 +82,9 @@ class Finetune:
                 raise UsageError(f"{self.show_crops}: a picture of crops ends in .png")
             check_output_folder(self.show_crops.parent)
             return show_crops(sources, self.training, self.show_crops, say=say)
-        with interruptible():
-            return finetune(self._plan(sources), self.training, self.validation, say=say)
+        with interruptible() as interruptions:
+            plan = self._plan(sources)
+            return finetune(plan, self.training, self.validation, say=say, held=interruptions.held)
 
     def _check(self) -> None:
         """Refuse numbers that make no sense, by name."""

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Generic, Protocol, TypeVar
 
 from tracker.errors import TrackerError, UsageError
+from tracker.interrupts import INTERRUPTS
 
 
 class Closable(Protocol):
@@ -66,30 +67,49 @@ def _status(run: Callable[[], int | None]) -> int:
         return FILE_STATUS
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let a polite kill or a closed terminal end the run as Ctrl-C does: outputs closed, summary said.
+class Interruptions:
+    """What interrupts a run: the first raises KeyboardInterrupt, or asks work that is at it to end well."""
 
-    Only the first is heard, to the very end of the program: a second would break off the closing of the
-    outputs, or spoil the exit status.
-    """
-    signals = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+    def __init__(self) -> None:
+        self.heard = False
+        """Whether there was one."""
+        self._raised = False
+        self._note: Callable[[], None] | None = None
 
-    interrupted = False
+    @contextmanager
+    def held(self, note: Callable[[], None]) -> Iterator[None]:
+        """Meanwhile the first calls ``note``, and only a second raises KeyboardInterrupt."""
+        self._note = note
+        try:
+            yield
+        finally:
+            self._note = None
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        if not interrupted:  # not SIG_IGN yet: of one that is under way Python would complain
-            interrupted = True
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal."""
+        self.heard, note, self._note = True, self._note, None
+        if note is not None:
+            note()
+        elif not self._raised:  # not SIG_IGN yet: of one that is under way Python would complain
+            self._raised = True
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in signals}
+
+@contextmanager
+def interruptible() -> Iterator[Interruptions]:
+    """Let a polite kill or a closed terminal end the run as Ctrl-C does: outputs closed, summary said.
+
+    Only one ends it, to the very end of the program: another would break off the closing of the outputs, or
+    spoil the exit status.
+    """
+    interruptions = Interruptions()
+    before = {number: signal.signal(number, interruptions.hear) for number in INTERRUPTS}
     try:
-        yield
+        yield interruptions
     finally:
         for number, handler in before.items():
             # A function would last until Python takes itself down; the rest of the program is longer.
-            signal.signal(number, signal.SIG_IGN if interrupted else handler)
+            signal.signal(number, signal.SIG_IGN if interruptions.heard else handler)
 
 
 def open_interruptibly(open_one: Callable[[], Opened]) -> Opened:

@@ -18,7 +18,7 @@ from tracker.research.finetuning import checkpoints
 from tracker.research.finetuning.crop_sheet import write_crop_sheet
 from tracker.research.finetuning.export import export as export_weights
 from tracker.research.finetuning.options import TrainingOptions, ValidationOptions
-from tracker.research.finetuning.run import BEST, CHECKPOINT, Schedule, Session
+from tracker.research.finetuning.run import BEST, CHECKPOINT, Hold, Schedule, Session
 from tracker.research.finetuning.sources import Hands, Say, Sources, find_hands
 from tracker.research.finetuning.training import Learner, trained_count
 from tracker.research.finetuning.training_hands import fingerprint
@@ -39,8 +39,17 @@ class Plan:
     resume: bool
 
 
-def finetune(plan: Plan, options: TrainingOptions, validation: ValidationOptions, *, say: Say) -> int:
+def finetune(
+    plan: Plan, options: TrainingOptions, validation: ValidationOptions, *, say: Say, held: Hold
+) -> int:
     """Train; returns the exit status.
+
+    Args:
+        plan: what is trained on what.
+        options: how.
+        validation: how it is checked.
+        say: tells a person.
+        held: has training end with a checkpoint at the first interruption.
 
     Raises:
         TrackerError: there is nothing to train on, a file cannot be used, or the loss is no number.
@@ -69,7 +78,7 @@ def finetune(plan: Plan, options: TrainingOptions, validation: ValidationOptions
     fabric.launch()
     try:
         learner = _learner(plan, fabric, options, resumed=steps_done > 0)
-        _train(plan, learner, hands, config, say=say, tell=tell)
+        _train(plan, learner, hands, config, say=say, tell=tell, held=held)
     except (TrackerError, KeyboardInterrupt):
         if first:
             raise
@@ -111,7 +120,7 @@ def _steps_done(plan: Plan, config: dict[str, Any], tell: Say) -> int:
     path = plan.out / CHECKPOINT
     if not path.exists():
         if plan.resume:
-            tell(f"{plan.out} holds no checkpoint yet: training begins")
+            tell(f"{plan.out} holds no checkpoint: training begins anew, at step 0")
         return 0
     steps_done, steps = int(checkpoints.read_own(path, config)["step"]), plan.schedule.steps
     if steps_done > steps:
@@ -132,7 +141,7 @@ def _learner(plan: Plan, fabric: Fabric, options: TrainingOptions, *, resumed: b
 
 
 def _train(
-    plan: Plan, learner: Learner, hands: Hands, config: dict[str, Any], *, say: Say, tell: Say
+    plan: Plan, learner: Learner, hands: Hands, config: dict[str, Any], *, say: Say, tell: Say, held: Hold
 ) -> None:
     trained, all_numbers = trained_count(learner.hamer.network)
     tell(
@@ -143,10 +152,11 @@ def _train(
         tell(f"going on after step {learner.step}")
     if learner.fabric.is_global_zero:
         _warn_of_space(plan.out, 4 * (all_numbers + 2 * trained), 4 * all_numbers, tell)
+    session = Session(plan.out, learner, config, hands, plan.schedule, say=say, held=held)
     try:
-        Session(plan.out, learner, config, hands, plan.schedule, say=say).run()
+        session.run()
     except KeyboardInterrupt:
-        tell(f"stopped after step {learner.step}; --resume goes on from the last checkpoint")
+        tell(session.where_it_stopped())
         raise
     tell(f"{learner.step} steps are done; hand-tracker egoexo4d export {plan.out} FILE.safetensors")
 

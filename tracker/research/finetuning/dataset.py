@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tracker.crops import AffineCrop, Crop, CropKind, VirtualCrop, make_crop
 from tracker.errors import UsageError
+from tracker.interrupts import leave_interrupts_to_the_main_process
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray, Side
 from tracker.mano_numpy import NUM_BETAS, NUM_MANO_JOINTS
 from tracker.networks.crop_sampling import mirrored_points, sample, sample_sharp, spread_of, trace
@@ -127,7 +128,13 @@ def batches_of(
     """The drawn batches, in order, made ahead in ``workers`` processes; in this one if there are none."""
     with warnings.catch_warnings():  # whoever asks for more workers than cores need not be told twice
         warnings.filterwarnings("ignore", message="This DataLoader will create")
-        loader = DataLoader(pictures, batch_sampler=draws, num_workers=workers, pin_memory=pinned)
+        loader = DataLoader(
+            pictures,
+            batch_sampler=draws,
+            num_workers=workers,
+            pin_memory=pinned,
+            worker_init_fn=leave_interrupts_to_the_main_process,
+        )
         return iter(loader)
 
 

@@ -1,8 +1,8 @@
 """A training run at work in its folder: steps, validations, checkpoints, the log and its curves."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from tracker.research.ground_truth.egoexo4d_values import Tally
 
 CHECKPOINT, BEST, LOG, CURVES = "checkpoint.pt", "best.pt", "log.jsonl", "curves.png"
 """What a run keeps in its folder."""
+
+Hold = Callable[[Callable[[], None]], AbstractContextManager[None]]
+"""Has the first interruption call something, as long as its context lasts."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,20 @@ class Session:
         schedule: Schedule,
         *,
         say: Say,
+        held: Hold = lambda note: nullcontext(),
     ) -> None:
         self._folder, self._learner, self._config = folder, learner, config
-        self._hands, self._schedule, self._say = hands, schedule, say
+        self._hands, self._schedule, self._say, self._held = hands, schedule, say, held
         self._best = Best(folder / BEST, schedule.best_by, fingerprint(hands.validation), learner)
         self._report: Report | None = None
+        self._saved = learner.step
+        """Steps in the checkpoint; 0 where there is none."""
 
     def run(self) -> None:
-        """Train until all steps are done.
+        """Train until all steps are done, or an interruption asks for the end: a checkpoint is written first.
 
         Raises:
+            KeyboardInterrupt: it was stopped, after the step under way or, by a second one, at once.
             TrackerError: a file cannot be written, or the loss is no number.
         """
         learner, unread = self._learner, Tally()
@@ -68,9 +75,27 @@ class Session:
             if learner.step == 0:
                 self._done({"step": 0})
             batches = _noting(self._batches(), self._hands.training, unread)
-            train(learner, batches, self._schedule.steps, self._done)
+            with self._held(self._stop):
+                train(learner, batches, self._schedule.steps, self._done)
         for line in unread.lines():  # of this process's share
             self._say(line)
+        if learner.step < self._schedule.steps:
+            raise KeyboardInterrupt
+
+    def where_it_stopped(self) -> str:
+        """What is kept of a run that was stopped, for a person."""
+        step, saved = self._learner.step, self._saved
+        if not saved:
+            return f"stopped after step {step}, before the first checkpoint: --resume begins anew"
+        if saved < step:
+            return f"stopped after step {step}; --resume goes on from the checkpoint, after step {saved}"
+        return f"stopped after step {step}; the checkpoint has it, and --resume goes on from there"
+
+    def _stop(self) -> None:
+        self._learner.stop_asked = True
+        if self._learner.fabric.is_global_zero:
+            with suppress(RuntimeError):  # the signal came while a line was being written
+                self._say("stopping after this step, with a checkpoint; once more stops at once, without one")
 
     def _batches(self) -> Iterator[Sample]:
         options, fabric = self._learner.options, self._learner.fabric
@@ -97,9 +122,11 @@ class Session:
             is_best = self._best.offer(self._learner, self._config, measured)
         if self._report is not None and (step or measured):
             self._report.note(figures | {VALIDATED + name: value for name, value in measured.items()})
-        saved = step > 0 and self._is_due(self._schedule.checkpoint_every)
+        due = self._learner.stopping or self._is_due(self._schedule.checkpoint_every)
+        saved = step > 0 and due
         if saved:
             checkpoints.save(self._folder / CHECKPOINT, self._learner, self._config)
+            self._saved = step
         if self._report is not None and (measured or saved):
             self._report.show(_line(figures, measured, is_best))
 

@@ -44,6 +44,10 @@ class Learner:
         self.network, self.stepper = wrapped
         self.step = 0
         """Steps done."""
+        self.stop_asked = False
+        """Whether this process was asked to stop."""
+        self.stopping = False
+        """Whether any device's was before the end of the last step: all know, and stop together."""
 
     def train_step(self, batches: Sequence[Sample]) -> dict[str, float]:
         """One step on one batch for each accumulation; returns the figures over all devices.
@@ -68,6 +72,7 @@ class Learner:
                 of, count = (marked, marked) if name == "reprojection_px" else (len(batch.readable), read)
                 sums[name] = sums.get(name, 0.0) + value.detach() * of
                 counts[name] = counts.get(name, 0.0) + count
+        sums["stopping"], counts["stopping"] = torch.full_like(read, self.stop_asked), torch.ones_like(read)
         # Of all devices: they stop together, or none does.
         both = torch.stack([torch.stack(list(some.values())) for some in (sums, counts)])
         total: Any = self.fabric.all_reduce(both, reduce_op="sum")
@@ -76,7 +81,9 @@ class Learner:
             self.stepper.zero_grad()
             raise TrainingError(f"the loss is {loss} at step {self.step + 1}; lower --learning-rate")
         self._update()
-        return dict(zip(sums, (total[0] / total[1]).tolist(), strict=True))
+        means = dict(zip(sums, (total[0] / total[1]).tolist(), strict=True))
+        self.stopping = means.pop("stopping") > 0
+        return means
 
     def _update(self) -> None:
         if self.options.clip_norm > 0:
@@ -92,7 +99,7 @@ class Learner:
 def train(
     learner: Learner, batches: Iterator[Sample], steps: int, done: Callable[[dict[str, float]], None]
 ) -> None:
-    """Take steps until ``steps`` are done.
+    """Take steps until ``steps`` are done, or some device's process was asked to stop.
 
     Args:
         learner: where it stands.
@@ -103,7 +110,7 @@ def train(
     Raises:
         TrainingError: see ``train_step``.
     """
-    while learner.step < steps:
+    while learner.step < steps and not learner.stopping:
         start_s = time.monotonic()
         rate = float(learner.schedule.get_last_lr()[0])
         figures = learner.train_step([next(batches) for _ in range(learner.options.accumulate)])
