@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(
 ) -> None:
     home.write_text("a file where the folder should be")
     status, line = refused(capsys, "calibrate-hand", "--palm-width-mm", 66)
-    assert status == 2 and "cannot write" in line
+    assert status == 1 and "cannot write" in line
 
 
 def test_a_recording_says_which_hand_was_used(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from egoexo4d_release import MadeRelease
+from egoexo4d_release import MadeRelease, write_calibrations
 from test_egoexo4d_metric import written
 
 from tracker.cli_running import run_command
@@ -50,6 +50,15 @@ def test_nobody_reading_its_long_tables_ends_evaluate_without_a_word(
     submission = tmp_path / "s.json"
     written(made_release, submission, wrist_relative=False)
     assert run("egoexo4d", "evaluate", made_release.prepared, submission, output=unread) == (141, "")
+
+
+def test_what_nobody_reads_of_prepare_is_not_blamed_on_its_folder(
+    made_release: MadeRelease, tmp_path: Path, unread: int
+) -> None:
+    write_calibrations(tmp_path)
+    arguments = ("egoexo4d", "prepare", made_release.raw, tmp_path, "--splits", "val", "--no-pictures")
+    status, said = run(*arguments, output=unread)
+    assert status == 141 and "wrote" in said and "error" not in said
 
 
 def test_nobody_reading_either_output_is_the_same(unread: int) -> None:

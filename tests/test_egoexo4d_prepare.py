@@ -265,7 +265,7 @@ def test_a_run_that_was_stopped_leaves_whole_files_and_goes_on(
 def test_a_folder_that_cannot_be_written_to_is_one_line(made_release: MadeRelease, tmp_path: Path) -> None:
     write_calibrations(tmp_path)
     (tmp_path / "image").write_text("in the way")
-    with pytest.raises(SinkFailedError, match=f"cannot write to {tmp_path}"):
+    with pytest.raises(SinkFailedError, match=f"cannot write {tmp_path}"):
         prepare(
             made_release.raw, tmp_path, splits=("val",), kind="manual", pictures=True, say=lambda line: None
         )

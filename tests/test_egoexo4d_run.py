@@ -507,6 +507,28 @@ def test_the_same_run_is_submitted_smoothed_and_a_run_that_is_not_there_begins_a
     assert (tmp_path / "smooth.json").read_text() != (tmp_path / "s.json").read_text()
 
 
+def test_a_submission_on_a_full_disk_is_one_line_and_a_failure_while_running(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = Path.write_text
+
+    def limited(path: Path, text: str, **options: Any) -> int:
+        if path.name.startswith(".s.json-"):
+            raise OSError(28, "No space left on device")
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", limited)
+    submit = ("submit", made_release.prepared, tmp_path / "s.json", "--boxes", made_release.test_boxes)
+    assert command(*submit, "--fill-missing") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: cannot write {tmp_path / 's.json'}: No space left on device"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["s.jsonl"]
+
+
 def test_what_is_run_is_said_member_by_member() -> None:
     config = find_preset("ensemble").over(TrackerConfig())
     assert described(config) == (

@@ -26,7 +26,7 @@ from tiny_hamer import eight_hands, tiny_hamer
 from torch.utils.data import default_collate
 
 from tracker.cli_running import interruptible
-from tracker.errors import UsageError
+from tracker.errors import SinkFailedError, UsageError
 from tracker.research.evaluation.hand_errors import egoexo4d_errors_m
 from tracker.research.finetuning import checkpoints, dataset
 from tracker.research.finetuning.augmentation import UNCHANGED
@@ -321,7 +321,8 @@ def test_two_devices_learn_and_validate_as_one_does(hands: list[TrainingHand], t
 
 
 def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot write .*nowhere"):
+    (tmp_path / "nowhere").write_text("a file where the folder should be")
+    with pytest.raises(SinkFailedError, match=r"cannot write .*nowhere"):
         checkpoints.save(tmp_path / "nowhere" / CHECKPOINT, learner_of(), CONFIG)
 
 
@@ -364,7 +365,7 @@ def test_a_sheet_shows_the_first_crops_of_training_with_their_marks(
             assert yellow[y - 4 : y + 5, x - 4 : x + 5].any()
         # The backbone does not see what is left and right of its columns.
         assert tile[40:, 2:30][~yellow[40:, 2:30]].mean() < 0.6 * tile[40:, 34:220].mean()
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(SinkFailedError, match="cannot write"):
         write_crop_sheet(hands, options, tmp_path / "crops.png" / "crops.png")
 
 

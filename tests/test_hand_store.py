@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracker.errors import HandFileError
+from tracker.errors import HandFileError, SinkFailedError
 from tracker.hand_shape import HandShape
 from tracker.hand_store import (
     MeasuredHand,
@@ -118,14 +118,14 @@ def test_a_palm_of_no_hand_is_refused_with_how_to_measure_it(width_mm: float, hi
 
 def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "hands").write_text("a file where the folder should be")
-    with pytest.raises(HandFileError, match="cannot write"):
+    with pytest.raises(SinkFailedError, match="cannot write"):
         store_hand(HAND, hand_path("default", tmp_path))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_said(tmp_path: Path) -> None:
     (tmp_path / "hands").mkdir(mode=0o500)
-    with pytest.raises(HandFileError, match="Permission"):
+    with pytest.raises(SinkFailedError, match="Permission"):
         store_hand(HAND, hand_path("default", tmp_path))
 
 
@@ -139,7 +139,7 @@ def test_a_failed_write_keeps_the_hand_that_was_there(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(HandFileError, match="No space left"):
+    with pytest.raises(SinkFailedError, match="No space left"):
         store_hand(MeasuredHand(HandShape.from_palm_width(0.07), "palm width"), path)
     assert load_hand(path).shape.palm_width_m == pytest.approx(0.0643, abs=1e-6)
     assert list(path.parent.iterdir()) == [path]

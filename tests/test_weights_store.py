@@ -253,13 +253,13 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(hamer_files: OfficialFiles,
     code = """
 import resource, sys
 from pathlib import Path
-from tracker.errors import WeightsError
+from tracker.errors import TrackerError
 from tracker.weights_store import import_weights
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 for source in sys.argv[2:]:
     try:
         import_weights(Path(source), Path(sys.argv[1]), say=print)
-    except WeightsError as error:
+    except TrackerError as error:
         print("refused:", error)
 """
     zipped = zip_of(tmp_path / "b.zip", ("MANO_RIGHT.pkl", hamer_files.mano))

@@ -1,6 +1,7 @@
 """Files appear under their name wholly or not at all, as readable as any other file of the user."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tracker.errors import SinkFailedError
 from tracker.whole_file import whole_file
 
 
@@ -66,3 +68,14 @@ def test_without_locks_writers_have_files_of_their_own(
         other.write_text("other")
     assert (tmp_path / "file").read_text() == "mine"
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_whatever_the_system_refuses_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "file"
+    said = re.escape(f"cannot write {path}: No space left on device")
+    with pytest.raises(SinkFailedError, match=said), whole_file(path):
+        raise OSError(28, "No space left on device")
+    assert list(path.parent.iterdir()) == []
+    path.write_text("in the way")
+    with pytest.raises(SinkFailedError, match="cannot write"), whole_file(path / "other"):
+        pass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from tracker.cli_running import FILE_STATUS, LIVE_STATUS, interruptible, open_interruptibly, say
-from tracker.errors import SinkFailedError, UsageError
+from tracker.errors import UsageError
 
 if TYPE_CHECKING:
     from tracker.calibrate_camera.boards import Board
@@ -185,18 +185,11 @@ def _check_output(
 
 
 def _write(path: Path, write: "Callable[[Path], None]") -> None:
-    """Write a file wholly or not at all.
-
-    Raises:
-        SinkFailedError: it cannot be.
-    """
+    """Write a file wholly or not at all; see `whole_file`."""
     from tracker.whole_file import whole_file
 
-    try:
-        with whole_file(path) as place:
-            write(place)
-    except OSError as error:
-        raise SinkFailedError(f"writing {path} failed: {error.strerror or error}") from error
+    with whole_file(path) as place:
+        write(place)
 
 
 def _write_json(path: Path, values: dict[str, object]) -> None:

@@ -56,7 +56,7 @@ class PlacementError(TrackerError):
 
 
 class HandFileError(UsageError):
-    """A measured hand is missing, malformed, implausible, or cannot be written."""
+    """A measured hand is missing, malformed or implausible."""
 
 
 class MeasurementError(TrackerError):

@@ -96,14 +96,10 @@ def store_hand(hand: MeasuredHand, path: Path) -> None:
     """Write ``hand`` to ``path``, wholly or not at all; what was there is replaced.
 
     Raises:
-        HandFileError: the file cannot be written.
+        SinkFailedError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(_to_json(hand), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise HandFileError(f"cannot write {path}: {error.strerror or error}") from error
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(_to_json(hand), indent=1) + "\n", encoding="utf-8")
 
 
 def find_hand(name_or_file: str, folder: Path) -> MeasuredHand:

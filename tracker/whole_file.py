@@ -8,14 +8,40 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+from tracker.errors import SinkFailedError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be written: the disk is full, say.
+
+    Raises:
+        SinkFailedError: in place of an OSError of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SinkFailedError(f"cannot write {path}: {error.strerror or error}") from error
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """An empty file beside ``path`` to write to; it takes that name when the block ends without an error.
 
     After any error it is gone, and what ``path`` held is still there. It reaches the disk before it gets the
-    name, so a crash leaves one or the other. What a killed program left of the file is written over.
+    name, so a crash leaves one or the other. What a killed program left of the file is written over. Its
+    folder is made if need be.
+
+    Raises:
+        SinkFailedError: it cannot be written; an OSError of the block is taken for that.
     """
+    with writing(path), _placed(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _placed(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary, lock = _part_of(path)
     try:
         try:

@@ -8,6 +8,7 @@ this: with ``weights_only`` it stumbles over the configuration, without it runs 
 
 import math
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,15 @@ def _tensor(stored: Any, blocks: _Blocks) -> Tensor:
     if min(offset, *size, *stride, 0) < 0 or (math.prod(size) > 0 and last >= len(block)):
         raise WeightsError("a tensor reaches beyond its numbers")
     return block[offset:].as_strided(size, stride)
+
+
+def save_tensors(values: Mapping[str, Any], to: Path) -> None:
+    """Write tensors and plain values as PyTorch does.
+
+    Raises:
+        OSError: the disk is full, say.
+    """
+    try:
+        torch.save(values, to)
+    except RuntimeError as error:  # of torch's own writer, where it cannot write
+        raise OSError(str(error)) from error

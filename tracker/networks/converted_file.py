@@ -55,40 +55,40 @@ def write_converted(path: Path, state: "Mapping[str, Tensor]", facts: Mapping[st
     """Write the file; what was written when that failed is left to the caller to remove.
 
     Raises:
-        TrackerError: the disk is full, say, or safetensors is not installed.
+        OSError: the disk is full, say.
+        MissingDependencyError: safetensors is not installed.
     """
-    with _understood(path):
+    try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
+    except ImportError as error:
+        raise _missing() from error
 
-        path.touch()
-        mode = path.stat().st_mode
+    path.touch()
+    mode = path.stat().st_mode
+    try:
         save_file(dict(state), path, {"format": FORMAT, **facts})
-        path.chmod(mode)  # the library makes files that only their owner may read
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    path.chmod(mode)  # the library makes files that only their owner may read
 
 
 @contextmanager
 def _opened(path: Path, *, framework: str, device: str) -> Iterator[Any]:
-    with _understood(path):
-        from safetensors import safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise _missing() from error
+    try:
         with safe_open(path, framework=framework, device=device) as file:
             if (file.metadata() or {}).get("format") != FORMAT:
                 raise WeightsError(
                     f"{path} was not made by this version of the program; import the official file again"
                 )
             yield file
-
-
-@contextmanager
-def _understood(path: Path) -> Iterator[None]:
-    """Say what the errors of the file system and of safetensors mean."""
-    try:
-        from safetensors import SafetensorError
-    except ImportError as error:
-        raise MissingDependencyError(
-            "safetensors is not installed; install this package with the extra `hamer`"
-        ) from error
-    try:
-        yield
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: {error}; is the disk full, or the file damaged?") from error
+        raise WeightsError(f"{path}: {error}; is the file damaged?") from error
+
+
+def _missing() -> MissingDependencyError:
+    return MissingDependencyError("safetensors is not installed; install this package with the extra `hamer`")

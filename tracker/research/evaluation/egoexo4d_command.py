@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tracker.errors import SinkFailedError, TrackerError, UsageError
+from tracker.errors import TrackerError, UsageError
 from tracker.joints import FloatArray
 from tracker.pipeline import HandTracker, TrackerConfig
 from tracker.placement import find_placement
@@ -66,8 +66,6 @@ def prepare(
     except KeyboardInterrupt:
         say("stopped; what is written is whole and is kept, and the same command goes on from there")
         raise
-    except OSError as error:
-        raise SinkFailedError(f"cannot write to {prepared}: {error.strerror or error}") from error
     return 0 if all(whole) else 1
 
 
@@ -83,7 +81,6 @@ def _prepare_split(release: Path, prepared: Path, split: str, kind: Kind, pictur
         if not frames:
             raise UsageError("; ".join([f"no frame of {split} has a hand to keep", *tally.lines()]))
         path = annotation_path(prepared, split, kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_annotations(path, frames)
         say(f"wrote {path}")
     if pictures:

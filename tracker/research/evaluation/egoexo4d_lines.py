@@ -80,14 +80,10 @@ def begin_lines(path: Path, header: Mapping[str, Any], kept: Iterable[Mapping[st
     """Write the header and what is kept of the run that goes on, wholly or not at all.
 
     Raises:
-        UsageError: it cannot be written.
+        SinkFailedError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part:
-            part.write_text("".join(json.dumps(line) + "\n" for line in (header, *kept)), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    with whole_file(path) as part:
+        part.write_text("".join(json.dumps(line) + "\n" for line in (header, *kept)), encoding="utf-8")
 
 
 def _check_header(path: Path, lines: Sequence[Mapping[str, Any]], header: Mapping[str, Any] | None) -> None:

@@ -19,7 +19,7 @@ from tracker.research.evaluation.egoexo4d_metric import HandKey, ScoredHands, ha
 from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake
 from tracker.research.ground_truth.labelled import BoolArray
 from tracker.structs import Frame
-from tracker.whole_file import whole_file
+from tracker.whole_file import whole_file, writing
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1020px; padding: 0 1em;
@@ -99,11 +99,12 @@ def write_page(
     Hands whose picture cannot be read are passed over.
 
     Raises:
-        UsageError: the page is there already, or cannot be written.
+        UsageError: the page is there already.
+        SinkFailedError: it cannot be written.
     """
     page = page_of(folder, overwrite=overwrite)
     pictures = _Pictures(takes)
-    try:
+    with writing(folder):
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
         for kind in KINDS:
             for old in (folder / "pictures").glob(f"[0-9]*-{kind}-*.png"):
@@ -115,8 +116,6 @@ def write_page(
         ]
         with whole_file(page) as part:
             part.write_text(_page(sections), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror}") from error
     return page
 
 

@@ -32,6 +32,7 @@ from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, GivenHands, Tally
 from tracker.research.ground_truth.labelled import SIDES
 from tracker.structs import Frame
+from tracker.whole_file import writing
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,13 +213,11 @@ class _Runner:
         return joints_m
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        try:
+        with writing(self._job.path):
             if self._file is None:
                 self._file = self._job.path.open("a", encoding="utf-8")
             self._file.write(json.dumps(line) + "\n")  # one write a line
             self._file.flush()
-        except OSError as error:
-            raise UsageError(f"cannot write {self._job.path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Free what it holds; safe to call twice."""

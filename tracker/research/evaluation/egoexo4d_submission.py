@@ -63,6 +63,7 @@ def write_submission(
 
     Raises:
         UsageError: a hand is missing or would be rejected; nothing is written.
+        SinkFailedError: the disk is full, say.
     """
     takes: dict[str, dict[str, dict[str, object]]] = {}
     for frame in frames:

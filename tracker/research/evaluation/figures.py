@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import UsageError
 from tracker.whole_file import whole_file
 
 DECIMALS = 4
@@ -21,14 +20,10 @@ def write_figures(path: Path, figures: Mapping[str, Any]) -> None:
     """All figures, exact, a line each; a file that is there is replaced, wholly or not at all.
 
     Raises:
-        UsageError: it cannot be written.
+        SinkFailedError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part:
-            part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    with whole_file(path) as part:
+        part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def _rounded(value: Any) -> Any:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from tracker.errors import UsageError
 from tracker.joints import FloatArray
 from tracker.research.evaluation.hand_errors import (
     both_known,
@@ -22,6 +21,7 @@ from tracker.research.evaluation.matching import false_hands, match
 from tracker.research.evaluation.motion import runs
 from tracker.research.evaluation.run import ClipResult
 from tracker.research.ground_truth.labelled import SIDES, BoolArray
+from tracker.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +41,10 @@ def save(figure: Figure, path: Path) -> None:
     """Write a PNG, replacing what is there.
 
     Raises:
-        UsageError: the file cannot be written.
+        SinkFailedError: the file cannot be written.
     """
-    try:
-        figure.savefig(path, dpi=80)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=80)
 
 
 def _over_time(result: ClipResult) -> Figure:

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from tracker.errors import UsageError
+from tracker.errors import SinkFailedError, UsageError
+from tracker.networks.checkpoint_file import save_tensors
 from tracker.networks.training_checkpoint import TRAINING_FORMAT
 from tracker.research.finetuning.options import TrainingOptions
 from tracker.research.finetuning.training import Learner
@@ -67,12 +68,12 @@ def _write(path: Path, state: dict[str, Any], fabric: Fabric) -> None:
     if fabric.is_global_zero:
         try:
             with whole_file(path) as part:
-                torch.save(state, part)
-        except (OSError, RuntimeError) as error:  # torch says a full disk with the latter
-            problem = f"cannot write {path}: {error}"
+                save_tensors(state, part)
+        except SinkFailedError as error:
+            problem = str(error)
     problem = fabric.broadcast(problem)  # all end together, or none does
     if problem:
-        raise UsageError(problem)
+        raise SinkFailedError(problem)
 
 
 def read(path: Path) -> dict[str, Any]:

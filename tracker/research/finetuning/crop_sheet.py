@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from tracker.errors import UsageError
 from tracker.joints import BONES, FloatArray, Side
 from tracker.networks.hamer import CROP_PX, FIRST_COLUMN_PX, IMAGE_MEAN, IMAGE_STD
 from tracker.research.finetuning.dataset import Draws, HandPictures, Sample
@@ -34,12 +33,8 @@ def write_crop_sheet(hands: Sequence[TrainingHand], options: TrainingOptions, pa
     first = next(iter(Draws(len(hands), ROWS * COLUMNS, seed=options.seed)))
     tiles = [_tile(pictures[which], hands[which.hand]) for which in first]
     rows = [np.concatenate(tiles[start : start + COLUMNS], axis=1) for start in range(0, len(tiles), COLUMNS)]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part:
-            Image.fromarray(np.concatenate(rows)).save(part, format="PNG")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    with whole_file(path) as part:
+        Image.fromarray(np.concatenate(rows)).save(part, format="PNG")
 
 
 def _tile(sample: Sample, hand: TrainingHand) -> FloatArray:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from tracker.errors import UsageError
 from tracker.joints import FloatArray
-from tracker.whole_file import whole_file
+from tracker.whole_file import whole_file, writing
 
 SMOOTHED_OVER = 50
 """Steps that the smooth curve averages."""
@@ -28,21 +29,22 @@ class TrainingLog:
         """
         kept = read_log(path) if path.exists() and steps_done else []
         before = [line for line in kept if line["step"] <= steps_done]
-        try:
-            with whole_file(path) as part:
-                part.write_text("".join(json.dumps(line) + "\n" for line in before), encoding="utf-8")
+        with whole_file(path) as part:
+            part.write_text("".join(json.dumps(line) + "\n" for line in before), encoding="utf-8")
+        with writing(path):
             self._file = path.open("a", encoding="utf-8", buffering=1)
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        self._path = path
 
     def write(self, figures: Mapping[str, float]) -> None:
         """Add a step; what is not known is null."""
         known = {name: round(value, 7) if math.isfinite(value) else None for name, value in figures.items()}
-        self._file.write(json.dumps(known) + "\n")
+        with writing(self._path):
+            self._file.write(json.dumps(known) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which `write` has said
+            self._file.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -89,11 +91,8 @@ def draw_curves(entries: Sequence[Mapping[str, float | None]], path: Path) -> No
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
     all_axes[-1].set_xlabel(f"step (the strong line is the mean of the last {SMOOTHED_OVER})")
-    try:
-        with whole_file(path) as part:
-            figure.savefig(part, format="png", dpi=80)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=80)
 
 
 def _of(entries: Sequence[Mapping[str, float | None]], name: str) -> tuple[FloatArray, FloatArray]:

@@ -6,7 +6,6 @@ and once trained that product has no such two maps any more. ``--checkpoint`` ta
 
 from pathlib import Path
 
-from tracker.errors import UsageError
 from tracker.mano_numpy import ManoModel
 from tracker.networks.conversion import write_weights
 from tracker.research.finetuning.checkpoints import read
@@ -25,12 +24,8 @@ def export(checkpoint: Path, to: Path, *, mano: ManoModel | None) -> None:
         TrackerError: the checkpoint cannot be used, or the file not be written.
     """
     state = read(checkpoint)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(to) as part:
-            write_weights(state["network"], part, source=checkpoint, mano=mano, note=note_of(state))
-    except OSError as error:
-        raise UsageError(f"cannot write {to}: {error.strerror or error}") from error
+    with whole_file(to) as part:
+        write_weights(state["network"], part, source=checkpoint, mano=mano, note=note_of(state))
 
 
 def note_of(state: dict[str, object]) -> dict[str, str]:

@@ -75,7 +75,7 @@ def prepare_pictures(
 
     Raises:
         UsageError: ``takes.json`` cannot be read, or a take's name is none.
-        OSError: a picture cannot be written.
+        SinkFailedError: a picture cannot be written.
     """
     takes = read_takes(release)
     by_take: dict[str, list[AnnotatedFrame]] = {}
@@ -129,7 +129,6 @@ def _run(jobs: Sequence[_Job], workers: int, tally: Tally, observe: Callable[[in
         for path, picture in job.pictures(alone=workers == 1):
             if stopped.is_set():
                 break
-            path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as part:
                 Image.fromarray(picture).save(part, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
             with lock:

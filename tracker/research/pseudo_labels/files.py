@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import SinkFailedError, UsageError
+from tracker.errors import UsageError
 from tracker.hand_shape import HandShape
 from tracker.research.ground_truth.files import read_arrays
 from tracker.research.pseudo_labels.labels import REASONS, ManoTake, OpenHandParameters, TakeLabels
@@ -53,11 +53,8 @@ def write_labels(path: Path, labels: TakeLabels, made_from: str) -> None:
     arrays |= {name: getattr(labels, name) for name in _ROWS}
     arrays |= {name: getattr(parameters, name) for name in _POSES[model]}
     arrays |= {name: getattr(shape, name) for name in _SHAPES[model]}
-    try:
-        with whole_file(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-    except OSError as error:
-        raise SinkFailedError(f"cannot write {path}: {error.strerror or error}") from error
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def made_from(path: Path) -> str:

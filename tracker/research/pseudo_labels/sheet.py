@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tracker.errors import SinkFailedError, UsageError
+from tracker.errors import UsageError
 from tracker.joints import FloatArray, Side
 from tracker.research.evaluation.egoexo4d_drawing import HandToDraw, draw_hand
 from tracker.research.ground_truth.egoexo4d import TURN, PreparedTake
@@ -52,11 +52,8 @@ def write_sheet(
     sheet = Image.new("RGB", (panels[0].width, sum(panel.height for panel in panels)), BACKGROUND)
     for position, panel in enumerate(panels):
         sheet.paste(panel, (0, position * panel.height))
-    try:
-        with whole_file(path) as part:
-            sheet.save(part, format="PNG")
-    except OSError as error:
-        raise SinkFailedError(f"cannot write {path}: {error.strerror or error}") from error
+    with whole_file(path) as part:
+        sheet.save(part, format="PNG")
     return len(panels)
 
 
