@@ -42,7 +42,7 @@ from tracker.research.finetuning.options import (
 )
 from tracker.research.finetuning.run import BEST, CHECKPOINT, LOG, Schedule, Session
 from tracker.research.finetuning.sources import Hands, Sources, chosen, find_hands, split_takes
-from tracker.research.finetuning.training import Learner
+from tracker.research.finetuning.training import Learner, part_devices
 from tracker.research.finetuning.training_hands import TrainingHand
 from tracker.research.finetuning.validation import validate
 from tracker.research.ground_truth.egoexo4d import annotation_path, open_takes
@@ -296,6 +296,8 @@ def run_on(fabric: Fabric, packed: bytes) -> None:
     with pytest.raises(KeyboardInterrupt):
         Session(folder / "stopped", stopped, CONFIG, hands, schedule_of(3, every=9), say=print).run()
     assert stopped.step == checkpoints.read(folder / "stopped" / CHECKPOINT)["step"] == 1
+    del learner, stopped
+    part_devices()
 
 
 def test_two_devices_learn_and_validate_as_one_does(hands: list[TrainingHand], tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The commands ``finetune`` and ``export``: refusals, from the cheapest on, then the work."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from tracker.research.finetuning.export import export as export_weights
 from tracker.research.finetuning.options import TrainingOptions, ValidationOptions
 from tracker.research.finetuning.run import BEST, CHECKPOINT, Hold, Schedule, Session
 from tracker.research.finetuning.sources import Hands, Say, Sources, find_hands
-from tracker.research.finetuning.training import Learner, trained_count
+from tracker.research.finetuning.training import Learner, part_devices, trained_count
 from tracker.research.finetuning.training_hands import fingerprint
 
 
@@ -76,12 +78,15 @@ def finetune(
         tell("no CUDA GPU: HaMeR's own size is too much for a CPU; this is for tests")
     fabric = Fabric(accelerator="auto", devices=plan.devices, precision=options.precision)
     fabric.launch()
+    begin = partial(_learner, plan, fabric, options, resumed=steps_done > 0)
+    stopped: TrackerError | KeyboardInterrupt | None = None
     try:
-        learner = _learner(plan, fabric, options, resumed=steps_done > 0)
-        _train(plan, learner, hands, config, say=say, tell=tell, held=held)
-    except (TrackerError, KeyboardInterrupt):
-        if first:
-            raise
+        _train(plan, begin, hands, config, say=say, tell=tell, held=held)
+    except (TrackerError, KeyboardInterrupt) as error:
+        stopped = error.with_traceback(None)  # which holds the network
+    part_devices()
+    if stopped is not None and first:
+        raise stopped
     return 0
 
 
@@ -141,8 +146,16 @@ def _learner(plan: Plan, fabric: Fabric, options: TrainingOptions, *, resumed: b
 
 
 def _train(
-    plan: Plan, learner: Learner, hands: Hands, config: dict[str, Any], *, say: Say, tell: Say, held: Hold
+    plan: Plan,
+    begin: Callable[[], Learner],
+    hands: Hands,
+    config: dict[str, Any],
+    *,
+    say: Say,
+    tell: Say,
+    held: Hold,
 ) -> None:
+    learner = begin()
     trained, all_numbers = trained_count(learner.hamer.network)
     tell(
         f"{len(hands.training)} hands to train on, {len(hands.validation)} to validate on; "

@@ -4,6 +4,7 @@ Products run in the precision asked for; the weights trained, the last linear ma
 float32. Nothing here is random but the data, whose order and changes follow from the seed (`dataset`).
 """
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,3 +122,14 @@ def trained_count(network: nn.Module) -> tuple[int, int]:
     """How many numbers of a network are trained, and how many it has."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def part_devices() -> None:
+    """End the processes' group, where there are several, once no `Learner` is left.
+
+    A process that ends with the group's threads running is aborted now and then. Where the network outlives
+    the group, torch joins those threads with Python's lock held, which they may be waiting for.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()  # networks set up for several devices refer to themselves
+        torch.distributed.destroy_process_group()
