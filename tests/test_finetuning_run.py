@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,7 @@ def interrupting(learner: Learner, step: int, times: int) -> Learner:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there os.kill only kills")
 def test_ctrl_c_ends_training_with_a_checkpoint_and_a_second_one_at_once(
-    hands: list[TrainingHand], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hands: list[TrainingHand], tmp_path: Path
 ) -> None:
     both, schedule = Hands(hands[:5], hands[5:]), schedule_of(4, every=100)
     whole = figures_of(trained(tmp_path / "whole", both, schedule))
@@ -167,11 +168,16 @@ def test_ctrl_c_ends_training_with_a_checkpoint_and_a_second_one_at_once(
         folder.mkdir()
         some = replace(schedule, workers=1)
         learner = interrupting(learner_of(), 2, times)
-        with pytest.raises(KeyboardInterrupt), interruptible() as interruptions:
-            session = Session(folder, learner, CONFIG, both, some, say=print, held=interruptions.held)
+        with (
+            (tmp_path / f"said {times}").open("a", buffering=1) as said,  # by any process
+            pytest.raises(KeyboardInterrupt),
+            interruptible() as interruptions,
+        ):
+            say = partial(print, file=said)
+            session = Session(folder, learner, CONFIG, both, some, say=say, held=interruptions.held)
             session.run()
         assert (learner.step, session.where_it_stopped()) == (step, ending)
-        assert capsys.readouterr().out.count("stopping after this step, with a checkpoint") == 1
+        assert (tmp_path / f"said {times}").read_text().count("stopping after this step") == 1
     assert not (tmp_path / "2" / CHECKPOINT).exists()
     again = learner_of()
     checkpoints.restore(again, checkpoints.read_own(tmp_path / "1" / CHECKPOINT, CONFIG))

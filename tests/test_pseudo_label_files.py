@@ -27,6 +27,7 @@ from standin_mano import mano_arrays
 from tracker.cli import main
 from tracker.errors import SinkFailedError, UsageError
 from tracker.joints import Side
+from tracker.mano_numpy import mano_from_arrays
 from tracker.research.evaluation.egoexo4d_drawing import PREDICTED_COLOUR, TRUE_COLOUR
 from tracker.research.ground_truth.egoexo4d_values import Tally
 from tracker.research.pseudo_labels import command
@@ -260,10 +261,21 @@ def test_only_what_is_missing_is_made_again(tmp_path: Path, monkeypatch: pytest.
     takes[1].joints_m[0, 0] += 0.001
     labels_path(tmp_path, "take3").write_bytes(before[:1000])
     fitted[1:] = []
-    label_takes(takes, tmp_path, Labelling(), resume=True, say=print)
+    said.clear()
+    label_takes(takes, tmp_path, Labelling(), resume=True, say=said.append)
     assert fitted == ["dead", "take1", "take3"]
+    assert said[0] == "labels of 2 takes are of other keypoints, or damaged, and made again: take1, take3"
     fitted[1:] = []
-    label_takes(takes, tmp_path, Labelling(settings=FitSettings(tukey=4.0)), resume=True, say=print)
+    other = Labelling(settings=FitSettings(tukey=4.0))
+    with pytest.raises(
+        UsageError, match=r"take0\.npz is of another run: tukey was 5\.0, is 4\.0; --overwrite"
+    ):
+        label_takes(takes, tmp_path, other, resume=True, say=print)
+    of_mano = Labelling(mano_from_arrays(mano_arrays()))
+    with pytest.raises(UsageError, match="another run: model was open-hand, is mano; --overwrite"):
+        label_takes(takes, tmp_path, of_mano, resume=True, say=print)
+    assert labels_path(tmp_path, "take0").read_bytes() == before and fitted == ["dead"]
+    label_takes(takes, tmp_path, other, resume=True, overwrite=True, say=print)
     assert fitted == ["dead", *(take.take for take in takes)]
 
 
@@ -358,7 +370,7 @@ def test_the_command_fits_mano_where_it_is(
     assert isinstance(labels.parameters, ManoTake)
     assert labels.parameters.hand_pose.shape == (6, 15, 3, 3)
     np.testing.assert_array_equal(labels.mano(3).betas, labels.parameters.betas)
-    assert made_from(labels_path(tmp_path / "a", "made")).startswith("mano ")
+    assert made_from(labels_path(tmp_path / "a", "made")).startswith('{"model": "mano", "MANO sha256": ')
     assert run(lines, tmp_path / "a", "--mano", tmp_path / "mano.npz", "--model", "open-hand") == 2
 
 

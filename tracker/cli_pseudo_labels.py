@@ -39,7 +39,10 @@ class PseudoLabels:
     sheet: bool = False
     """Also draw the best, middling and worst hands in their pictures, into hands.png in that folder."""
     resume: bool = False
-    """Keep the takes that are done, with the same keypoints and model."""
+    """Keep the takes that are done, with the same model and settings; those whose keypoints changed are made
+    again."""
+    overwrite: bool = False
+    """Replace labels that are there; with --resume those of another model or settings only."""
 
     def run(self) -> int:
         """Fit and write; returns the exit status."""
@@ -63,7 +66,9 @@ class PseudoLabels:
                 takes = weighted_by_views(takes, self.release, self.split, self.annotations, tally)
             for line in tally.lines():
                 say(line)
-            status = label_takes(takes, self.out, labelling, resume=self.resume, say=say)
+            status = label_takes(
+                takes, self.out, labelling, resume=self.resume, overwrite=self.overwrite, say=say
+            )
             if self.sheet:
                 self._draw(takes, path)
             return status
