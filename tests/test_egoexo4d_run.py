@@ -422,8 +422,9 @@ def test_from_a_release_to_figures_and_a_submission(
     assert output.out.splitlines()[1].startswith("all") and FIRST.name in output.out
 
     assert command("submit", prepared, tmp_path / "s.json") == 0
-    assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 0
     capsys.readouterr()
+    assert command("validate", tmp_path / "s.json", made_release.test_boxes) == 0
+    assert capsys.readouterr().err == ""
     assert command("evaluate", prepared, tmp_path / "s.json", "--offset") == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert again["scores"]["all"]["mpjpe_mm"] == pytest.approx(figures["scores"]["all"]["mpjpe_mm"])
@@ -433,6 +434,9 @@ def test_from_a_release_to_figures_and_a_submission(
     assert "15 of 15 hands" in line and "look relative to the wrist; give --offset" in line
     assert command("submit", prepared, tmp_path / "placed.json", "--camera-space") == 0
     capsys.readouterr()
+    assert command("validate", tmp_path / "placed.json", made_release.test_boxes) == 0
+    warned = f"warning: {tmp_path / 'placed.json'} looks as if its hands were in the camera's frame"
+    assert capsys.readouterr().err.startswith(warned)
     assert command("evaluate", prepared, tmp_path / "placed.json") == 0
     assert capsys.readouterr().err == ""
     assert command("evaluate", prepared, tmp_path / "placed.json", "--offset") == 0

@@ -21,9 +21,9 @@ from tracker.research.evaluation.egoexo4d_metric import (
 )
 from tracker.research.evaluation.egoexo4d_page import page_of, write_page
 from tracker.research.evaluation.egoexo4d_submission import (
-    look_placed,
     read_submission,
     refuse_wrist_relative,
+    warn_of_placed,
 )
 from tracker.research.evaluation.egoexo4d_table import scores_by_take, to_text
 from tracker.research.evaluation.figures import print_line, write_figures
@@ -155,9 +155,9 @@ def score_predictions(
         hands = _hands_of_lines(predictions, wrist_relative=wrist_relative, temporal=extras.temporal)
     else:
         hands = read_submission(predictions, opened.wanted)
-    if wrist_relative and look_placed(hands):
-        say(f"warning: {predictions} looks as if its hands were in the camera's frame; so give no --offset")
-    elif not lines and not wrist_relative:
+    if wrist_relative:
+        warn_of_placed(predictions, hands, "so give no --offset", say)
+    elif not lines:
         refuse_wrist_relative(predictions, hands)
     scored = scored_hands(opened.takes, hands, wrist_relative=wrist_relative, found_only=lines)
     _report(Scored(str(predictions), opened, scored, hands), answers, extras, tally, say)

@@ -6,7 +6,7 @@ camera's axes, frames as text. The evaluator wants every hand that has a box and
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ LARGEST_OFFSET_M = 0.25
 NEAREST_M = 1e-3
 """Less far ahead of the camera than this nothing is seen."""
 MOST_LINES = 20
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ def read_submission(path: Path, frames: Sequence[AnnotatedFrame]) -> dict[HandKe
     complaints = list(complaints_about(submission, frames))
     if complaints:
         raise UsageError(f"{path}: " + report(complaints)[0])
+    return hands_in(submission, frames)
+
+
+def hands_in(submission: Any, frames: Sequence[AnnotatedFrame]) -> dict[HandKey, FloatArray]:
+    """The hands (21, 3) that ``frames`` ask for, of a submission decoded from JSON without complaints."""
     return {
         (uid, number, side): np.array(submission[uid][str(number)][f"{side.value}_hand_3d"], dtype=np.float64)
         for uid, number, side in required_hands(frames)
@@ -113,10 +119,11 @@ def refuse_wrist_relative(path: Path, hands: Mapping[HandKey, FloatArray]) -> No
         )
 
 
-def look_placed(hands: Mapping[HandKey, FloatArray]) -> bool:
-    """Whether most hands (21, 3) are farther from the camera than anything of a hand is from its wrist."""
+def warn_of_placed(path: Path, hands: Mapping[HandKey, FloatArray], advice: str, say: Say) -> None:
+    """Say so where most hands (21, 3) are farther from zero than anything of a hand is from its wrist."""
     far = sum(float(np.linalg.norm(joints_m[WRIST])) > LARGEST_OFFSET_M for joints_m in hands.values())
-    return 2 * far > len(hands)
+    if 2 * far > len(hands):
+        say(f"warning: {path} looks as if its hands were in the camera's frame; {advice}")
 
 
 def complaints_about(submission: Any, frames: Sequence[AnnotatedFrame]) -> Iterator[Complaint]:

@@ -8,7 +8,13 @@ from tracker.joints import FloatArray
 from tracker.research.evaluation.egoexo4d_command import Run, Say, run_hands
 from tracker.research.evaluation.egoexo4d_lines import LINES
 from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
-from tracker.research.evaluation.egoexo4d_submission import complaints_about, report, write_submission
+from tracker.research.evaluation.egoexo4d_submission import (
+    complaints_about,
+    hands_in,
+    report,
+    warn_of_placed,
+    write_submission,
+)
 from tracker.research.evaluation.egoexo4d_systems import open_hand_in_box
 from tracker.research.evaluation.egoexo4d_temporal import WAYS, Smoothing, smoothed
 from tracker.research.ground_truth.egoexo4d import (
@@ -47,13 +53,16 @@ def validate(submission: Path, boxes: Path, *, say: Say) -> int:
             f"PREPARED OUT.json --hands {submission} --resume with the options of their run makes one"
         )
     frames = _asking(boxes)
-    complaints = list(complaints_about(read_json(submission), frames))
+    judged = read_json(submission)
+    complaints = list(complaints_about(judged, frames))
     if complaints:
         for line in report(complaints):
             print(line)
         say(f"{submission} would be rejected")
         return 1
     print(f"{submission}: all {len(required_hands(frames))} hands are there")
+    advice = "the leaderboard takes them less their own wrist"
+    warn_of_placed(submission, hands_in(judged, frames), advice, say)
     return 0
 
 
