@@ -76,7 +76,10 @@ class Submit:
 
         if self.out.suffix != ".json":
             raise UsageError(f"{self.out}: a submission ends in .json")
-        check_output_file(self.out, overwrite=self.overwrite)
+        from tracker.research.ground_truth.egoexo4d import annotation_path
+
+        boxes = self.boxes or annotation_path(self.prepared, "test")
+        check_output_file(self.out, overwrite=self.overwrite, reads=(boxes, *self.running.system.files))
         if self.running.hands == self.out:
             raise UsageError(f"--hands {self.out} is the submission too; choose another file")
         with interruptible():
@@ -84,7 +87,7 @@ class Submit:
                 self.prepared,
                 self.out,
                 self.running.run_of(self.out.with_suffix(".jsonl"), measured=self.smooth is not None),
-                boxes=self.boxes,
+                boxes=boxes,
                 release=self.release,
                 smoothing=self.smooth,
                 wrist_relative=not self.camera_space,
@@ -153,9 +156,9 @@ class Evaluate:
         )
         from tracker.research.evaluation.egoexo4d_table1 import score_table1
 
-        self._check()
-        warn_of([(self.page is None and self.cases != Evaluate.cases, "--cases", "without --page")])
         annotations = annotations_of(self.prepared, self.split, self.annotations, file=self.annotation_file)
+        self._check(annotations)
+        warn_of([(self.page is None and self.cases != Evaluate.cases, "--cases", "without --page")])
         answers = Answers(self.prepared, annotations, self.split, self.release)
         extras = Extras(self.page, self.cases, self.overwrite, self.temporal, self.json)
         with interruptible():
@@ -168,8 +171,8 @@ class Evaluate:
             run = self.running.run_of(self._lines(self.running.system.name), measured=self.temporal)
             return score_system(answers, run, extras, say=say)
 
-    def _check(self) -> None:
-        """Refuse options that do not go together."""
+    def _check(self, annotations: Path) -> None:
+        """Refuse options that do not go together, and outputs in the place of what is read."""
         if self.predictions is None and self.offset:
             raise UsageError(
                 "--offset is for a file of predictions; a system's hands are in the camera's frame"
@@ -184,7 +187,8 @@ class Evaluate:
         if self.cases < 1:
             raise UsageError(f"--cases is {self.cases}; show one or more")
         if self.json is not None:
-            check_output_file(self.json, overwrite=self.overwrite)
+            reads = (annotations, self.predictions, self.running.hands, *self.running.system.files)
+            check_output_file(self.json, overwrite=self.overwrite, reads=reads)
         if self.page is not None:
             check_output_folder(self.page)
         hands = self.running.hands

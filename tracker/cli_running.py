@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -173,14 +173,24 @@ def home_folder() -> Path | None:
     return Path(home).expanduser() if home else None
 
 
-def check_output_file(path: Path, *, overwrite: bool) -> None:
+def check_output_file(path: Path, *, overwrite: bool, reads: Sequence[Path | None] = ()) -> None:
     """Before any work is done for a file: it takes the place of no other, and its folder can be there.
 
+    Args:
+        path: the file.
+        overwrite: another file may be replaced, if it is one and none of ``reads``.
+        reads: files that the run reads.
+
     Raises:
-        UsageError: it is there, and nobody said that it may be replaced; or it cannot be written.
+        UsageError: it is there and must not be replaced, or it cannot be written.
     """
+    from tracker.sinks.output_file import refuse_shared_files
+
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no ordinary file; name one")
+    refuse_shared_files([path], [read for read in reads if read is not None])
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists; choose another name or pass --overwrite")
     check_output_folder(path.parent)

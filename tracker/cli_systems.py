@@ -57,6 +57,13 @@ class SystemOptions:
 
         return self.system is not None and find_preset(self.system).finetuned
 
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """Files of weights that are named."""
+        of_members = (Path(name.partition("=")[2]) for name in self.tracking.ensemble if "=" in name)
+        own = self.tracking
+        return (self.finetuned, own.checkpoint, own.mano, own.potter_checkpoint, *of_members)
+
     def hand_used(self) -> ChosenHand | None:
         """The hand's bones that the options name; see `TrackingOptions.hand_used`."""
         return self.tracking.hand_used(home_folder(), webcam=False, say=say)

@@ -69,7 +69,7 @@ class Evaluate:
         from tracker.research.evaluation.command import evaluate
 
         if self.json is not None:
-            check_output_file(self.json, overwrite=self.overwrite)
+            check_output_file(self.json, overwrite=self.overwrite, reads=self.system.files)
         hand = self.system.hand_used()
         configs = {worn: self.system.config(hand, first_person=worn) for worn in (True, False)}
         warn_of_idle_networks(self.system)

@@ -20,7 +20,6 @@ from tracker.research.evaluation.egoexo4d_temporal import WAYS, Smoothing, smoot
 from tracker.research.ground_truth.egoexo4d import (
     TURN,
     PreparedTake,
-    annotation_path,
     takes_of,
     with_pictures,
 )
@@ -71,7 +70,7 @@ def submit(
     out: Path,
     run: Run,
     *,
-    boxes: Path | None,
+    boxes: Path,
     release: Path | None,
     smoothing: Smoothing | None,
     wrist_relative: bool,
@@ -87,7 +86,7 @@ def submit(
             hands are asked for that no system could give.
     """
     tally = Tally()
-    frames = _asking(boxes or annotation_path(prepared, "test"))
+    frames = _asking(boxes)
     takes = takes_of(frames, prepared, "test", release=release, tally=tally)
     readable = with_pictures(takes, tally)
     if not readable:
