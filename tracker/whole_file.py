@@ -55,9 +55,7 @@ def _placed(path: Path) -> Iterator[Path]:
     finally:
         if lock is not None:
             os.close(lock)
-    with suppress(
-        OSError
-    ):  # not every system can open a folder; the name then reaches the disk in its own time
+    with suppress(OSError):  # where a folder cannot be opened, the name reaches the disk in its own time
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
