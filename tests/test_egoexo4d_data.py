@@ -354,11 +354,12 @@ def test_pictures_are_those_of_the_video_undistorted(made_release: MadeRelease, 
     wanted = [frame for frame in frames if frame.take_uid == SECOND.uid]
     (tmp_path / "image/undistorted/val" / SECOND.name).mkdir(parents=True)
     kept = tmp_path / "image/undistorted/val" / SECOND.name / "000004.jpg"
-    kept.write_bytes(b"made before")
+    Image.new("RGB", (512, 512), "red").save(kept)
+    made_before = kept.read_bytes()
     prepare_pictures(
         made_release.raw, tmp_path, "val", wanted, tally, observe=lambda n: seen.__setitem__(0, seen[0] + n)
     )
-    assert kept.read_bytes() == b"made before"
+    assert kept.read_bytes() == made_before
     assert tally.counts == {"pictures that were there": 1, "pictures written": 3} and seen == [4]
     for number in (1, 7, 10):
         written = np.asarray(Image.open(kept.with_name(f"{number:06d}.jpg")), dtype=float)

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from tracker.cli import main
 from tracker.errors import SinkFailedError, TrackerError, UsageError
 from tracker.research.evaluation import egoexo4d_command
 from tracker.research.evaluation.egoexo4d_command import prepare
+from tracker.research.ground_truth.egoexo4d import annotation_path
 from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 from tracker.research.ground_truth.egoexo4d_preparing import prepare_annotations
@@ -259,7 +261,51 @@ def test_a_run_that_was_stopped_leaves_whole_files_and_goes_on(
     for path in written:
         Image.open(path).load()
     assert prepare(made_release.raw, tmp_path, **options) == 0
+    assert said[-1].endswith("is there already, with the same hands")
     assert len([path for path in (tmp_path / "image").rglob("*.jpg")]) == 9
+
+
+def test_an_annotation_file_of_something_else_is_kept_and_pictures_can_be_made_for_it(
+    made_release: MadeRelease, tmp_path: Path
+) -> None:
+    write_calibrations(tmp_path)
+    path = annotation_path(tmp_path, "val")
+    shutil.copytree(made_release.annotations.parent, path.parent)
+    change_json(path, lambda takes: takes.pop(SECOND.uid))
+    published = path.read_bytes()
+    options: dict[str, Any] = {"splits": ("val",), "kind": "manual", "say": lambda line: None}
+    with pytest.raises(UsageError, match=r"it has 1 takes, \d frames, .*, the release 2 takes, 9 frames"):
+        prepare(made_release.raw, tmp_path, pictures=True, **options)
+    assert path.read_bytes() == published and not (tmp_path / "image").exists()
+    assert prepare(made_release.raw, tmp_path, pictures=True, only_pictures=True, **options) == 0
+    assert path.read_bytes() == published
+    assert len(list((tmp_path / "image").rglob("*.jpg"))) == len(json.loads(published)[FIRST.uid])
+    assert prepare(made_release.raw, tmp_path, pictures=False, overwrite=True, **options) == 0
+    assert {frame.take_uid for frame in read_annotations(path)} == {take.uid for take in TAKES}
+    path.unlink()
+    with pytest.raises(UsageError, match="annotations of val are made from a release, or published"):
+        prepare(made_release.raw, tmp_path, pictures=True, only_pictures=True, **options)
+
+
+def test_pictures_that_are_empty_cut_short_or_of_another_size_are_made_again(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_calibrations(tmp_path)
+    shutil.copytree(made_release.annotations.parent, annotation_path(tmp_path, "val").parent)
+    options: dict[str, Any] = {"splits": ("val",), "kind": "manual", "say": lambda line: None}
+    options |= {"pictures": True, "only_pictures": True}
+    assert prepare(made_release.raw, tmp_path, **options) == 0
+    pictures = sorted((tmp_path / "image").rglob("*.jpg"))
+    before = [path.read_bytes() for path in pictures]
+    pictures[0].write_bytes(b"")
+    pictures[2].write_bytes(before[2][:-700])
+    pictures[4].write_bytes(b"no picture" + before[4][-2:])
+    Image.new("RGB", (256, 512)).save(pictures[5])
+    capsys.readouterr()
+    assert prepare(made_release.raw, tmp_path, **options) == 0
+    assert [path.read_bytes() for path in pictures] == before
+    said = capsys.readouterr().out
+    assert "pictures that were damaged and are made again: 4 (" in said and "pictures written: 4" in said
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(made_release: MadeRelease, tmp_path: Path) -> None:

@@ -31,12 +31,18 @@ class Prepare:
     annotations: Literal["manual", "auto"] = "manual"
     """Marked by people, or found automatically."""
     pictures: bool = True
-    """Make the pictures too; those that are there are left alone."""
+    """Make the pictures too; those that are there and whole are left alone."""
+    only_pictures: bool = False
+    """Make pictures only, for the annotation files that are there, such as the published ones."""
+    overwrite: bool = False
+    """Replace an annotation file that is there and holds something else."""
 
     def run(self) -> int:
         """Prepare; returns the exit status."""
         from tracker.research.evaluation.egoexo4d_command import prepare
 
+        if self.only_pictures and (self.overwrite or not self.pictures):
+            raise UsageError("--only-pictures writes no annotations: give no --overwrite, no --no-pictures")
         with interruptible():
             return prepare(
                 self.release,
@@ -44,6 +50,8 @@ class Prepare:
                 splits=self.splits,
                 kind=self.annotations,
                 pictures=self.pictures,
+                only_pictures=self.only_pictures,
+                overwrite=self.overwrite,
                 say=say,
             )
 

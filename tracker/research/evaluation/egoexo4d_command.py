@@ -28,7 +28,7 @@ from tracker.research.ground_truth.egoexo4d import (
     annotation_path,
 )
 from tracker.research.ground_truth.egoexo4d_pictures import prepare_pictures
-from tracker.research.ground_truth.egoexo4d_prepared import read_annotations, write_annotations
+from tracker.research.ground_truth.egoexo4d_prepared import differences, read_annotations, write_annotations
 from tracker.research.ground_truth.egoexo4d_preparing import prepare_annotations
 from tracker.research.ground_truth.egoexo4d_release import Kind, annotation_paths
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
@@ -51,52 +51,92 @@ class Run:
 
 
 def prepare(
-    release: Path, prepared: Path, *, splits: Sequence[str], kind: Kind, pictures: bool, say: Say
+    release: Path,
+    prepared: Path,
+    *,
+    splits: Sequence[str],
+    kind: Kind,
+    pictures: bool,
+    only_pictures: bool = False,
+    overwrite: bool = False,
+    say: Say,
 ) -> int:
     """Write prepared files of a release; returns 0, or 1 where a take had to be left out.
 
+    Args:
+        release: the downloaded release.
+        prepared: the folder of prepared files, with Aria's calibrations in it.
+        splits: train, val, test; of test only the pictures are made.
+        kind: marked by people, or automatic.
+        pictures: whether they are made too.
+        only_pictures: make them for the annotation files that are there.
+        overwrite: replace annotation files that hold something else.
+        say: tells a person.
+
     Raises:
-        UsageError: a file that every take needs cannot be read, or no hand is left.
+        UsageError: a file that every take needs cannot be read, no hand is left, or an annotation file that
+            is there holds something else.
         SinkFailedError: the disk is full, say.
     """
     for split in splits:  # before hours of preparing another
-        _ = _test_boxes(prepared) if split == "test" else annotation_paths(release, split, kind)
+        if split == "test" or only_pictures:
+            _check_there(prepared, split, kind)
+        else:
+            annotation_paths(release, split, kind)
     try:
-        whole = [_prepare_split(release, prepared, split, kind, pictures, say) for split in splits]
+        whole = []
+        for split in splits:
+            tally = Tally()
+            if split == "test" or only_pictures:
+                frames = read_annotations(_check_there(prepared, split, kind))
+            else:
+                frames = _prepare_annotations(release, prepared, split, kind, tally, overwrite, say)
+            if pictures:
+                with CountingBar(len(frames), unit="picture", what=f"pictures of {split}") as bar:
+                    prepare_pictures(release, prepared, split, frames, tally, observe=bar.observe)
+            print(f"{split}:")
+            print("\n".join(f"  {line}" for line in tally.lines()), flush=True)
+            whole.append(not tally.counts.keys() & {"takes left out", "takes that lack pictures"})
     except KeyboardInterrupt:
         say("stopped; what is written is whole and is kept, and the same command goes on from there")
         raise
     return 0 if all(whole) else 1
 
 
-def _prepare_split(release: Path, prepared: Path, split: str, kind: Kind, pictures: bool, say: Say) -> bool:
-    """Whether every take could be prepared."""
-    tally = Tally()
-    if split == "test":
-        frames: Sequence[AnnotatedFrame] = _test_boxes(prepared)
+def _prepare_annotations(
+    release: Path, prepared: Path, split: str, kind: Kind, tally: Tally, overwrite: bool, say: Say
+) -> tuple[AnnotatedFrame, ...]:
+    """The frames of a split, written to its file unless they are in it already."""
+    takes = len(annotation_paths(release, split, kind))
+    with CountingBar(takes, unit="take", what=f"annotations of {split}") as bar:
+        frames = tuple(prepare_annotations(release, prepared, split, kind, tally, observe=bar.observe))
+    if not frames:
+        raise UsageError("; ".join([f"no frame of {split} has a hand to keep", *tally.lines()]))
+    path = annotation_path(prepared, split, kind)
+    if path.exists() and not overwrite:
+        if differing := differences(read_annotations(path), frames):
+            raise UsageError(
+                f"{path} is there and is not what this release gives: {differing}; --only-pictures goes by "
+                "the file that is there, --overwrite replaces it"
+            )
+        say(f"{path} is there already, with the same hands")
     else:
-        takes = len(annotation_paths(release, split, kind))
-        with CountingBar(takes, unit="take", what=f"annotations of {split}") as bar:
-            frames = list(prepare_annotations(release, prepared, split, kind, tally, observe=bar.observe))
-        if not frames:
-            raise UsageError("; ".join([f"no frame of {split} has a hand to keep", *tally.lines()]))
-        path = annotation_path(prepared, split, kind)
         write_annotations(path, frames)
         say(f"wrote {path}")
-    if pictures:
-        with CountingBar(len(frames), unit="picture", what=f"pictures of {split}") as bar:
-            prepare_pictures(release, prepared, split, frames, tally, observe=bar.observe)
-    print(f"{split}:")
-    print("\n".join(f"  {line}" for line in tally.lines()), flush=True)
-    return not any(name in tally.counts for name in ("takes left out", "takes that lack pictures"))
+    return frames
 
 
-def _test_boxes(prepared: Path) -> tuple[AnnotatedFrame, ...]:
-    """The boxes, which are the same whoever annotated the other splits."""
-    path = annotation_path(prepared, "test")
+def _check_there(prepared: Path, split: str, kind: Kind) -> Path:
+    """A split's prepared file; the test boxes are the same whoever annotated the other splits.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    path = annotation_path(prepared, split, "manual" if split == "test" else kind)
     if not path.is_file():
-        raise UsageError(f"{path} is not there; the test boxes are published beside the public preparation")
-    return read_annotations(path)
+        of = "test boxes are" if split == "test" else f"annotations of {split} are made from a release, or"
+        raise UsageError(f"{path} is not there; the {of} published beside the public preparation")
+    return path
 
 
 def run_hands(

@@ -35,6 +35,7 @@ from tracker.structs import ImageArray
 from tracker.whole_file import whole_file
 
 JPEG_QUALITY = 95
+_JPEG_END = b"\xff\xd9"
 _OUTSIDE_PX = -30_000.0
 HEARD_AGAIN_S = 0.2
 """How often the waiting thread looks up: on Windows a wait without end hears no Ctrl-C."""
@@ -62,7 +63,7 @@ def prepare_pictures(
     observe: Callable[[int], None],
     workers: int | None = None,
 ) -> None:
-    """Write the undistorted pictures of annotated frames that are not there yet.
+    """Write the undistorted pictures of annotated frames that are not there yet, or are damaged.
 
     Args:
         release: the downloaded release, with the takes' videos.
@@ -84,12 +85,29 @@ def prepare_pictures(
     jobs: list[_Job] = []
     for take_uid, of_take in by_take.items():
         paths = {frame.frame_number: picture_path(prepared, split, frame) for frame in of_take}
-        wanted = {number: path for number, path in paths.items() if not path.exists()}
+        wanted = {number: path for number, path in paths.items() if not _is_whole(path)}
+        for path in wanted.values():
+            if path.exists():
+                tally.add("pictures that were damaged and are made again", str(path.relative_to(prepared)))
         tally.add("pictures that were there", count=len(of_take) - len(wanted))
         observe(len(of_take) - len(wanted))
         if wanted:
             jobs.append(_Job(release, prepared, takes.get(take_uid), take_uid, wanted))
     _run(jobs, max(min(workers or os.cpu_count() or 1, len(jobs)), 1), tally, observe)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a prepared picture is there, by its header and its end; what lies between is not decoded."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_JPEG_END), os.SEEK_END)
+            if file.read() != _JPEG_END:
+                return False
+            file.seek(0)
+            with Image.open(file, formats=("JPEG",)) as picture:
+                return picture.size == (SIZE_PX, SIZE_PX)
+    except (OSError, ValueError, SyntaxError):  # none, an empty one, or no picture
+        return False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the landscape camera's axes. An empty list is an absent hand, NaN an absent join
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,28 @@ def _array(values: Any, shape: tuple[int, ...], where: str) -> Any:
     if array.shape != shape:
         raise UsageError(f"{where} has shape {array.shape}, want {shape}")
     return array
+
+
+def differences(there: Sequence[AnnotatedFrame], now: Sequence[AnnotatedFrame]) -> str:
+    """How the frames of two prepared files differ, in counts; empty where they do not, to the last digit."""
+    before, after = (
+        {(frame.take_uid, frame.key): to_entry(frame) for frame in some} for some in (there, now)
+    )
+    shared = before.keys() & after.keys()
+    # As text: NaN equals itself there.
+    unlike = sum(json.dumps(before[key]) != json.dumps(after[key]) for key in shared)
+    if not unlike and len(before) == len(after) == len(shared):
+        return ""
+    return (
+        f"it has {_counted(there)}, the release {_counted(now)}; "
+        f"{len(shared)} frames are in both, {unlike} of them with other hands or digits"
+    )
+
+
+def _counted(frames: Sequence[AnnotatedFrame]) -> str:
+    takes = len({frame.take_uid for frame in frames})
+    hands = sum(len(frame.hands) for frame in frames)
+    return f"{takes} takes, {len(frames)} frames, {hands} hands"
 
 
 def write_annotations(path: Path, frames: Iterable[AnnotatedFrame], *, boxes_only: bool = False) -> None:
