@@ -327,6 +327,11 @@ MILLIMETRES = [[5.0 * k, 2.0, 1.0] for k in range(21)]
             "size is 100 m; millimetres?",
         ),
         (
+            lambda s: s[FIRST.uid]["2"].update(left_hand_3d=[[0, 0, 0]] * 20 + [[0, 0, 0.53]]),
+            "too large",
+            "size is 0.53 m, above 0.5 m",
+        ),
+        (
             lambda s: s[FIRST.uid]["2"].update(left_hand_3d=[[0, 0, 0]] * 21),
             "no hand",
             "all joints are in one place",

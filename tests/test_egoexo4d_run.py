@@ -511,6 +511,59 @@ def test_the_same_run_is_submitted_smoothed_and_a_run_that_is_not_there_begins_a
     assert (tmp_path / "smooth.json").read_text() != (tmp_path / "s.json").read_text()
 
 
+def test_boxes_are_told_from_submissions(
+    made_release: MadeRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the wrong order, or twice."""
+    boxes, submission = made_release.test_boxes, tmp_path / "s.json"
+    submission.write_text("{}")
+    for arguments in ((boxes, submission), (boxes, boxes)):
+        assert command("validate", *arguments) == 2
+        assert f"{boxes} is a file of boxes, not a submission" in capsys.readouterr().err
+
+
+def changed_annotations(made: MadeRelease, path: Path, **changes: Callable[[Any], Any]) -> Path:
+    """The annotations with values of every hand changed, by the end of their names."""
+    takes = json.loads(made.annotations.read_text())
+    for entries in takes.values():
+        for entry in entries.values():
+            for name, value in entry.items():
+                for end, change in changes.items():
+                    if name.endswith(end):
+                        entry[name] = change(np.array(value, dtype=float)).tolist()
+    path.write_text(json.dumps(takes))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"_hand_3d": lambda joints_m: 1e3 * joints_m}, "joints are to be in metres"),
+        ({"valid_3d": np.zeros_like}, "15 hands with joints, and not one of the joints is valid"),
+    ],
+)
+def test_annotations_that_say_nothing_of_hands_are_refused_by_what_they_hold(
+    made_release: MadeRelease,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: Any,
+    said: str,
+) -> None:
+    changed = changed_annotations(made_release, tmp_path / "changed.json", **changes)
+    assert command("evaluate", made_release.prepared, "--annotation-file", changed) == 2
+    assert f"{changed}" in (line := capsys.readouterr().err) and said in line
+
+
+@pytest.mark.parametrize(("kind", "options"), [("manual", ""), ("auto", " with --annotations auto")])
+def test_without_annotations_it_is_said_what_makes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, options: str
+) -> None:
+    for action in (("evaluate", tmp_path), ("pseudo-labels", tmp_path, tmp_path / "labels")):
+        assert command(*action, "--annotations", kind) == 2
+        said = capsys.readouterr().err
+        assert f"is not there; egoexo4d prepare RELEASE PREPARED{options} makes" in said
+
+
 def test_a_submission_on_a_full_disk_is_one_line_and_a_failure_while_running(
     made_release: MadeRelease,
     tmp_path: Path,

@@ -163,3 +163,10 @@ def test_a_file_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "mano.npy", np.zeros(3))
     with pytest.raises(UsageError, match=r"mano\.npy"):
         load_mano(tmp_path / "mano.npy")
+
+
+def test_of_a_file_of_many_arrays_a_few_are_named(tmp_path: Path) -> None:
+    """Weights given in MANO's place have hundreds."""
+    np.savez(tmp_path / "weights.npz", **{f"layer_{number:03}": np.zeros(1) for number in range(300)})
+    with pytest.raises(UsageError, match=r"found layer_000, .*layer_007 and 292 more"):
+        load_mano(tmp_path / "weights.npz")

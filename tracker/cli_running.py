@@ -205,7 +205,7 @@ def check_output_folder(folder: Path) -> None:
     whole = folder.absolute()
     there = next((path for path in (whole, *whole.parents) if path.exists()), whole)
     if not there.is_dir():
-        raise UsageError(f"cannot make the folder {folder}: {there} is none; choose another")
+        raise UsageError(f"cannot make the folder {folder}: {there} is no folder; choose another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"cannot write into {there}; choose another folder")
 

@@ -20,6 +20,7 @@ from tracker.errors import DAMAGED_ZIP, UsageError
 from tracker.joints import FloatArray
 from tracker.skinned_hand import IntArray, blend_skin, chain_rotations
 
+MOST_NAMED = 8
 NUM_VERTICES = 778
 NUM_MANO_JOINTS = 16
 NUM_FACES = 1538
@@ -147,7 +148,10 @@ def load_mano(path: str | Path) -> ManoModel:
 def _checked(name: str, shape: tuple[int, ...], arrays: Mapping[str, object]) -> FloatArray:
     key = "f" if name == "faces" and "faces" not in arrays else name
     if key not in arrays:
-        raise UsageError(f"a MANO file holds an array {name!r}; found {', '.join(sorted(arrays)) or 'none'}")
+        found = sorted(arrays)
+        more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+        named = ", ".join(found[:MOST_NAMED]) or "none"
+        raise UsageError(f"a MANO file holds an array {name!r}; found {named}{more}")
     try:
         array = np.asarray(arrays[key], dtype=np.float64)
     except (TypeError, ValueError) as error:

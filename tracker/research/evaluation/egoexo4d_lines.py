@@ -70,7 +70,7 @@ def frames_before(path: Path, header: Mapping[str, Any], *, resume: bool) -> dic
     if not path.exists() or not path.stat().st_size:
         return {}
     if not resume:
-        raise UsageError(f"{path} exists; go on with it by --resume, or choose another")
+        raise UsageError(f"{path} exists; go on with it by --resume, or name another by --hands")
     lines = list(_lines(path))
     _check_header(path, lines, header)
     return {key_of(line): line for line in lines if line.get("type") == "frame"}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tracker.errors import UsageError
 from tracker.joints import FloatArray
 from tracker.research.evaluation.egoexo4d_categories import CategoryScores, scores_by_category
@@ -104,7 +106,10 @@ class Answers:
         if not hands:
             raise UsageError(f"{self.annotations} has no hand in any of its {len(frames)} frames")
         if not any(hand.valid.any() for hand in hands):
-            raise UsageError(f"{self.annotations} has boxes but no answers; the test set's are not public")
+            placed = sum(bool(np.isfinite(hand.joints_in_camera_m).any()) for hand in hands)
+            unscored = f"{placed} hands with joints, and not one of the joints is valid"
+            found = unscored if placed else "boxes but no answers; the test set's are not public"
+            raise UsageError(f"{self.annotations} has {found}")
         takes = takes_of(frames, self.prepared, self.split, release=self.release, tally=tally)
         return OpenedTakes(frames, takes)
 

@@ -16,12 +16,12 @@ import numpy as np
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray
 from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
-from tracker.research.ground_truth.egoexo4d_values import SIDES_IN_FILES, AnnotatedFrame
+from tracker.research.ground_truth.egoexo4d_values import LARGEST_HAND_M, SIDES_IN_FILES, AnnotatedFrame
 from tracker.research.ground_truth.files import read_json
 from tracker.whole_file import whole_file
 
-LARGEST_HAND_M = 0.5
-"""From the wrist to any joint; nobody's hand is near it, and one in millimetres far beyond."""
+MILLIMETRES_FROM_M = 20.0
+"""A hand this large is one of 2 cm or more in millimetres."""
 SMALLEST_HAND_M = 1e-4
 """Joints closer together than this are one point, which no similarity aligns."""
 LARGEST_OFFSET_M = 0.25
@@ -90,11 +90,27 @@ def read_submission(path: Path, frames: Sequence[AnnotatedFrame]) -> dict[HandKe
     Raises:
         UsageError: it cannot be read, or `complaints_about` has any; the message is the first.
     """
-    submission = read_json(path)
+    submission = read_submitted(path)
     complaints = list(complaints_about(submission, frames))
     if complaints:
         raise UsageError(f"{path}: " + report(complaints)[0])
     return hands_in(submission, frames)
+
+
+def read_submitted(path: Path) -> Any:
+    """What a submission holds, decoded from JSON.
+
+    Raises:
+        UsageError: it cannot be read, or holds boxes instead of hands.
+    """
+    submitted = read_json(path)
+    takes = submitted.values() if isinstance(submitted, Mapping) else ()
+    first = next(
+        (entry for frames in takes if isinstance(frames, Mapping) for entry in frames.values()), None
+    )
+    if isinstance(first, Mapping) and "right_hand_bbox" in first and "right_hand_3d" not in first:
+        raise UsageError(f"{path} is a file of boxes, not a submission; a submission comes before its boxes")
+    return submitted
 
 
 def hands_in(submission: Any, frames: Sequence[AnnotatedFrame]) -> dict[HandKey, FloatArray]:
@@ -195,7 +211,11 @@ def wrong_with_hand(values: Any) -> tuple[str, str] | None:
         return "NaN", f"{count} joints are NaN or infinite"
     reach_m = float(np.linalg.norm(joints_m - joints_m[WRIST], axis=-1).max())
     if reach_m > LARGEST_HAND_M:
-        return "not in metres", f"its size is {reach_m:.3g} m; millimetres?"
+        unit = "; millimetres?" if reach_m > MILLIMETRES_FROM_M else f", above {LARGEST_HAND_M} m"
+        return (
+            "not in metres" if reach_m > MILLIMETRES_FROM_M else "too large",
+            f"its size is {reach_m:.3g} m{unit}",
+        )
     if reach_m < SMALLEST_HAND_M:
         return "no hand", "all joints are in one place"
     return None

@@ -11,6 +11,7 @@ from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
 from tracker.research.evaluation.egoexo4d_submission import (
     complaints_about,
     hands_in,
+    read_submitted,
     report,
     warn_of_placed,
     write_submission,
@@ -25,7 +26,6 @@ from tracker.research.ground_truth.egoexo4d import (
 )
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
-from tracker.research.ground_truth.files import read_json
 
 
 def _asking(boxes: Path) -> tuple[AnnotatedFrame, ...]:
@@ -51,8 +51,8 @@ def validate(submission: Path, boxes: Path, *, say: Say) -> int:
             f"{submission} holds the lines of a run, not a submission; of lines of the test boxes, submit "
             f"PREPARED OUT.json --hands {submission} --resume with the options of their run makes one"
         )
+    judged = read_submitted(submission)
     frames = _asking(boxes)
-    judged = read_json(submission)
     complaints = list(complaints_about(judged, frames))
     if complaints:
         for line in report(complaints):

@@ -15,6 +15,7 @@ import numpy as np
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, WRIST, Side
 from tracker.research.ground_truth.egoexo4d_values import (
+    LARGEST_HAND_M,
     SIDES_IN_FILES,
     AnnotatedFrame,
     AnnotatedHand,
@@ -33,8 +34,11 @@ def read_annotations(path: Path) -> tuple[AnnotatedFrame, ...]:
     """The annotated frames of a file, take by take, in the order of their frame numbers.
 
     Raises:
-        UsageError: it cannot be read, or an entry is not laid out as said above; the message names it.
+        UsageError: it cannot be read, an entry is not laid out as said above, which the message names, or
+            hands are not in metres.
     """
+    if not path.exists():
+        raise UsageError(f"{path} is not there; {_made_by(path)}")
     takes = read_json(path)
     if not isinstance(takes, Mapping) or not takes:
         raise UsageError(f"{path} is no object of takes; is it a prepared annotation file?")
@@ -44,7 +48,31 @@ def read_annotations(path: Path) -> tuple[AnnotatedFrame, ...]:
             raise UsageError(f"{path}, take {take_uid}: want an object of frames")
         of_take = [_frame(take_uid, key, entry, str(path)) for key, entry in entries.items()]
         frames += sorted(of_take, key=lambda frame: frame.frame_number)
+    _refuse_large(path, frames)
     return tuple(frames)
+
+
+def _made_by(path: Path) -> str:
+    if "_test_" in path.name:
+        return "the test boxes are published beside the public preparation"
+    auto = " with --annotations auto" if path.parent.name == "auto" else ""
+    return f"egoexo4d prepare RELEASE PREPARED{auto} makes a split's annotations"
+
+
+def _refuse_large(path: Path, frames: Sequence[AnnotatedFrame]) -> None:
+    """Refuse answers in millimetres: most hands are larger than any.
+
+    Raises:
+        UsageError: they are.
+    """
+    hands = [hand.joints_in_camera_m for frame in frames for hand in frame.hands.values()]
+    reach_m = np.array([np.linalg.norm(joints_m - joints_m[WRIST], axis=-1) for joints_m in hands])
+    large = int((reach_m > LARGEST_HAND_M).any(axis=-1).sum()) if hands else 0
+    if 2 * large > len(hands):
+        raise UsageError(
+            f"{path}: {large} of {len(hands)} hands are larger than {LARGEST_HAND_M} m, the largest "
+            f"{np.nanmax(reach_m):.3g} m; joints are to be in metres"
+        )
 
 
 def _frame(take_uid: str, key: str, entry: Any, path: str) -> AnnotatedFrame:

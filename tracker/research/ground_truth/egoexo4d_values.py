@@ -30,6 +30,8 @@ JOINT_KEYS = (
 SIDES_IN_FILES = (Side.RIGHT, Side.LEFT)
 """The order in which the public files list hands."""
 MOST_NAMED = 8
+LARGEST_HAND_M = 0.5
+"""From the wrist to any joint; nobody's hand is near it, and one in millimetres far beyond."""
 
 
 @dataclass(frozen=True, eq=False)
