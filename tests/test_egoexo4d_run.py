@@ -564,6 +564,25 @@ def test_without_annotations_it_is_said_what_makes_them(
         assert f"is not there; egoexo4d prepare RELEASE PREPARED{options} makes" in said
 
 
+@pytest.mark.parametrize(
+    ("action", "names"),
+    [
+        ("prepare", "RELEASE PREPARED"),
+        ("evaluate", "PREPARED [PREDICTIONS]"),
+        ("submit", "PREPARED SUBMISSION"),
+        ("validate", "SUBMISSION BOXES"),
+        ("pseudo-labels", "PREPARED|KEYPOINTS LABELS"),
+        ("finetune", "PREPARED RUN"),
+        ("export", "RUN FILE"),
+    ],
+)
+def test_help_names_what_it_takes_in_which_order(
+    capsys: pytest.CaptureFixture[str], action: str, names: str
+) -> None:
+    assert command(action, "--help") == 0
+    assert " ".join(capsys.readouterr().out.split("\n\n")[0].split()).endswith(f"] {names}")
+
+
 def test_a_submission_on_a_full_disk_is_one_line_and_a_failure_while_running(
     made_release: MadeRelease,
     tmp_path: Path,

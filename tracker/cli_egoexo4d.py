@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Prepare:
     """Make prepared files from a downloaded release: annotations, and pictures out of the videos."""
 
-    release: tyro.conf.Positional[Path]
+    release: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RELEASE")]
     """The folder of the release, with takes.json, annotations and takes in it."""
-    prepared: tyro.conf.Positional[Path]
+    prepared: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREPARED")]
     """The folder of prepared files, with Aria's calibrations in aria_calib_json; what is there is kept."""
     splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val")
     """Of test only the pictures are made: its boxes are published, its hands are not."""
@@ -60,9 +60,9 @@ class Prepare:
 class Submit:
     """Run a system over the test boxes and write the challenge's submission file."""
 
-    prepared: tyro.conf.Positional[Path]
+    prepared: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREPARED")]
     """The folder of prepared files, with the test pictures."""
-    out: tyro.conf.Positional[Path]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SUBMISSION")]
     """The submission, a .json file."""
     boxes: Path | None = None
     """The test boxes, ego_pose_gt_anno_test_public.json; those in the folder unless given."""
@@ -108,9 +108,9 @@ class Submit:
 class Validate:
     """Judge a submission file as the challenge would, and say what is wrong with it."""
 
-    submission: tyro.conf.Positional[Path]
+    submission: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SUBMISSION")]
     """The file to judge."""
-    boxes: tyro.conf.Positional[Path]
+    boxes: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="BOXES")]
     """The test boxes, ego_pose_gt_anno_test_public.json."""
 
     def run(self) -> int:
@@ -124,9 +124,9 @@ class Validate:
 class Evaluate:
     """Measure a system, all systems of the paper, or a file of predictions against the annotations."""
 
-    prepared: tyro.conf.Positional[Path]
+    prepared: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREPARED")]
     """The folder of prepared files."""
-    predictions: tyro.conf.Positional[Path | None] = None
+    predictions: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[PREDICTIONS]")] = None
     """A submission (.json) or the lines of a run (.jsonl); without it a system is run."""
     split: Literal["train", "val", "test"] = "val"
     """Which part of the data."""

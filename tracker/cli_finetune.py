@@ -27,9 +27,9 @@ _NEEDS = (
 class Finetune:
     """Fine-tune HaMeR on the training set's marks in the picture, into a folder to go on from."""
 
-    prepared: tyro.conf.Positional[Path]
+    prepared: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREPARED")]
     """The folder of prepared files, with the training set in it."""
-    out: tyro.conf.Positional[Path]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The folder of the run: checkpoint.pt, best.pt, log.jsonl, curves.png."""
     steps: int = 10_000
     """Steps in all."""
@@ -149,9 +149,9 @@ class Finetune:
 class Export:
     """Write the weights of a fine-tuning run for --checkpoint and --finetuned."""
 
-    trained: tyro.conf.Positional[Path]
+    trained: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The folder of the run, or a checkpoint of it."""
-    to: tyro.conf.Positional[Path]
+    to: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """The file of weights, .safetensors."""
     overwrite: bool = False
     """Replace a file that is there."""

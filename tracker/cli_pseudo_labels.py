@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class PseudoLabels:
     """Fit a body model to noisy 3D keypoints: parameters to train on, with residuals to drop bad ones by."""
 
-    keypoints: tyro.conf.Positional[Path]
+    keypoints: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREPARED|KEYPOINTS")]
     """The folder of prepared files, one prepared annotation file (.json), or lines of JSON (.jsonl)."""
-    out: tyro.conf.Positional[Path]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="LABELS")]
     """The folder for the labels, one .npz for each take; made if it is not there."""
     split: Literal["train", "val"] = "train"
     """Which annotations."""
