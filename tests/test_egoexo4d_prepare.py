@@ -97,6 +97,22 @@ def test_a_listed_joint_that_is_no_object_is_counted(made_release: MadeRelease, 
     assert f"{FIRST.uid}, frame 2, left" in tally.places["hands with fewer than 10 joints left"]
 
 
+def test_a_hand_in_millimetres_is_suspected_and_one_with_a_joint_far_off_is_not(
+    made_release: MadeRelease, tmp_path: Path
+) -> None:
+    raw = raw_copy(made_release, tmp_path)
+
+    def spoil(frames: Any) -> None:
+        for key, point in frames["2"][0]["annotation3D"].items():
+            for axis in "xyz" if key.startswith("left") or key == "right_index_4" else "":
+                point[axis] *= 1000
+
+    change_json(raw / f"annotations/ego_pose/val/hand/annotation/{FIRST.uid}.json", spoil)
+    kind = "hands larger than half a metre; millimetres?"
+    tally = tally_of(raw, made_release.prepared)
+    assert tally.counts[kind] == 1 and tally.places[kind] == [f"{FIRST.uid}, frame 2, left"]
+
+
 def test_joints_without_a_number_of_views_and_behind_the_camera_are_counted(
     made_release: MadeRelease, tmp_path: Path
 ) -> None:

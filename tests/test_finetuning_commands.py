@@ -199,6 +199,7 @@ def test_what_cannot_be_trained_is_said_before_weights_are_read(
                 frame[f"{side}_hand_2d"] = []
     path.write_text(json.dumps(annotations))
     of_mano = TrainingOptions(losses=LossWeights(hand_pose=1e-3))
+    in_space = TrainingOptions(losses=LossWeights(keypoints_3d=0.05))
     nothing = TrainingOptions(losses=LossWeights(0.0))
     for changed, message in (
         ({"annotation_file": path}, "no hand to train on; hands with fewer than 5 marked joints: "),
@@ -207,6 +208,12 @@ def test_what_cannot_be_trained_is_said_before_weights_are_read(
         ({"checkpoint": tmp_path / "none.ckpt"}, "none.ckpt: no such file of weights"),
         ({"mano": tmp_path / "none.pkl"}, "none.pkl: no such file of weights"),
         ({"pseudo_labels": tmp_path / "labels"}, "--pseudo-labels: there is no folder"),
+        ({"pseudo_labels": tmp_path}, "no term of --losses learns from them"),
+        (
+            {"pseudo_labels": tmp_path, "training": in_space},
+            r"no hand has joints in space: --pseudo-labels .* has no good one of any; hands without a pseudo",
+        ),
+        ({"also": (ready.prepared,)}, "holds prepared files of EgoExo4D"),
         ({"out": tmp_path / "mano.pkl"}, "cannot make the folder"),
         ({"show_crops": tmp_path / "mano.pkl"}, "ends in .png"),
         ({"validation": ValidationOptions(held_out=0.9)}, "--held-out 0.9 leaves none of 2 takes"),

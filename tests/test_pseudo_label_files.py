@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from tracker.joints import Side
 from tracker.mano_numpy import mano_from_arrays
 from tracker.research.evaluation.egoexo4d_drawing import PREDICTED_COLOUR, TRUE_COLOUR
 from tracker.research.ground_truth.egoexo4d_values import Tally
-from tracker.research.pseudo_labels import command
+from tracker.research.pseudo_labels import command, keypoints
 from tracker.research.pseudo_labels.command import Labelling, label_takes
 from tracker.research.pseudo_labels.files import labels_path, made_from, read_labels
 from tracker.research.pseudo_labels.keypoints import read_keypoints, weighted_by_views
@@ -133,6 +134,7 @@ def test_lines_are_read_with_unknown_joints_and_weights(tmp_path: Path) -> None:
         ({"joints_m": [[0.0, 0.0, "x"]] * 21}, "no array of numbers"),
         ({"joints_m": [[0.0, 0.0, 1e300]] * 21}, "10000 m off"),
         ({"joints_m": [[float("inf"), 0.0, 0.0]] * 21}, "10000 m off"),
+        (1000.0, r"larger than half a metre; millimetres\?"),
         ({"weights": [1.0] * 20}, "weights has shape"),
         ({"weights": [-1.0] * 21}, "weights are to be"),
         ({"weights": [float("nan")] * 21}, "weights are to be"),
@@ -146,6 +148,8 @@ def test_a_malformed_line_is_named_and_left_out(tmp_path: Path, change: Any, com
         bad = second | dict(change)
         if bad["side"] == "same":
             bad["side"] = first["side"]
+    if isinstance(change, float):
+        bad = second | {"joints_m": (np.array(second["joints_m"], dtype=float) * change).tolist()}
     tally = Tally()
     (take,) = read_keypoints(write_lines(tmp_path / "k.jsonl", [first, bad]), tally)
     assert len(take) == 1
@@ -277,6 +281,14 @@ def test_only_what_is_missing_is_made_again(tmp_path: Path, monkeypatch: pytest.
     assert labels_path(tmp_path, "take0").read_bytes() == before and fitted == ["dead"]
     label_takes(takes, tmp_path, other, resume=True, overwrite=True, say=print)
     assert fitted == ["dead", *(take.take for take in takes)]
+
+
+def test_ctrl_c_while_keypoints_are_read_is_one_line(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keypoints, "read_keypoints", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert run(tmp_path / "k.jsonl", tmp_path / "labels", "--model", "open-hand") == 130
+    assert capsys.readouterr().err == "stopped; no labels were made\n"
 
 
 def test_a_take_is_written_wholly_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tracker.cli_running import check_output_file, check_output_folder, home_folder, interruptible, say
+from tracker.cli_running import (
+    check_output_file,
+    check_output_folder,
+    home_folder,
+    interruptible,
+    say,
+    saying_when_stopped,
+)
 from tracker.cli_systems import annotations_of
 from tracker.errors import MissingDependencyError, UsageError
 from tracker.research.finetuning.options import TrainingOptions, ValidationOptions
@@ -171,6 +178,6 @@ class Export:
             raise MissingDependencyError(_NEEDS) from error
         from tracker.cli_options import stored_mano
 
-        return export(
-            self.trained, self.to, best=self.best, mano=self.mano or stored_mano(home_folder()), say=say
-        )
+        with interruptible(), saying_when_stopped(f"{self.to} is not written"):
+            mano = self.mano or stored_mano(home_folder())
+            return export(self.trained, self.to, best=self.best, mano=mano, say=say)

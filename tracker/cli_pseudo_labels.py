@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from tracker.cli_options import load_mano_model, stored_mano
-from tracker.cli_running import home_folder, interruptible, say
+from tracker.cli_running import home_folder, interruptible, say, saying_when_stopped
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,16 +61,18 @@ class PseudoLabels:
         with interruptible():
             if path.is_dir():
                 path = annotation_path(path, self.split, self.annotations)
-            takes = read_keypoints(path, tally)
-            if self.release is not None:
-                takes = weighted_by_views(takes, self.release, self.split, self.annotations, tally)
+            with saying_when_stopped("no labels were made"):
+                takes = read_keypoints(path, tally)
+                if self.release is not None:
+                    takes = weighted_by_views(takes, self.release, self.split, self.annotations, tally)
             for line in tally.lines():
                 say(line)
             status = label_takes(
                 takes, self.out, labelling, resume=self.resume, overwrite=self.overwrite, say=say
             )
             if self.sheet:
-                self._draw(takes, path)
+                with saying_when_stopped("the labels are made, the sheet is not"):
+                    self._draw(takes, path)
             return status
 
     def _draw(self, takes: "list[TakeKeypoints]", annotations: Path) -> None:

@@ -112,6 +112,16 @@ def interruptible() -> Iterator[Interruptions]:
             signal.signal(number, signal.SIG_IGN if interruptions.heard else handler)
 
 
+@contextmanager
+def saying_when_stopped(what: str) -> Iterator[None]:
+    """Say what an interruption leaves, in few words."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; {what}")
+        raise
+
+
 def open_interruptibly(open_one: Callable[[], Opened]) -> Opened:
     """What ``open_one`` opens and its errors; Ctrl-C is heard meanwhile.
 

@@ -11,7 +11,7 @@ from tracker.research.finetuning.fitted_hands import FittedHands
 from tracker.research.finetuning.options import TrainingOptions, ValidationOptions
 from tracker.research.finetuning.training_hands import TrainingHand, hands_of_clips, hands_of_takes
 from tracker.research.ground_truth import find_clips
-from tracker.research.ground_truth.egoexo4d import PreparedTake, annotation_path, open_takes
+from tracker.research.ground_truth.egoexo4d import PreparedTake, annotation_path, holds, open_takes
 from tracker.research.ground_truth.egoexo4d_values import Tally
 
 Say = Callable[[str], None]
@@ -68,7 +68,7 @@ def find_hands(
         tell(line)
     if not hands:
         raise UsageError("; ".join([f"{path} has no hand to train on", *tally.lines()]))
-    _check_terms(hands, options)
+    _check_terms(hands, options, sources.pseudo_labels, tally)
     return Hands(hands, _validation_hands(sources, held_out, validation, options.seed, tell))
 
 
@@ -78,6 +78,11 @@ def _hands_of_others(folder: Path, tally: Tally) -> list[TrainingHand]:
     Raises:
         UsageError: it has none, or a file cannot be used.
     """
+    if holds(folder):
+        raise UsageError(
+            f"--also {folder} holds prepared files of EgoExo4D, which come first, as PREPARED; --also takes "
+            "FreiHAND and HInt"
+        )
     clips = find_clips(folder, tally=tally)
     for clip in clips:
         if clip.to_measure_by:
@@ -109,17 +114,27 @@ def split_takes(
     )
 
 
-def _check_terms(hands: Sequence[TrainingHand], options: TrainingOptions) -> None:
+def _check_terms(
+    hands: Sequence[TrainingHand], options: TrainingOptions, pseudo_labels: Path | None, tally: Tally
+) -> None:
     """Refuse terms that nothing could be compared with: they would be zero without a word."""
     weights = options.losses
     if not any(vars(weights).values()):
         raise UsageError("every term of --losses is 0: there is nothing to learn")
-    if weights.keypoints_3d > 0 and not any(hand.known.any() for hand in hands):
-        raise UsageError("--losses.keypoints-3d: no hand has joints in space")
-    if max(weights.global_orient, weights.hand_pose, weights.betas) > 0 and not any(
-        hand.mano is not None for hand in hands
-    ):
+    in_space = weights.keypoints_3d > 0
+    of_mano = max(weights.global_orient, weights.hand_pose, weights.betas) > 0
+    if in_space and not any(hand.known.any() for hand in hands):
+        labels = [line for line in tally.lines() if "pseudo label" in line]
+        of_labels = f": --pseudo-labels {pseudo_labels} has no good one of any; {'; '.join(labels)}"
+        raise UsageError(
+            f"--losses.keypoints-3d: no hand has joints in space{of_labels if pseudo_labels else ''}"
+        )
+    if of_mano and not any(hand.mano is not None for hand in hands):
         raise UsageError("MANO's terms need --pseudo-labels of MANO; no hand has its parameters")
+    if pseudo_labels is not None and not (in_space or of_mano):
+        raise UsageError(
+            "--pseudo-labels: no term of --losses learns from them; give --losses.keypoints-3d 0.05, say"
+        )
 
 
 def _validation_hands(

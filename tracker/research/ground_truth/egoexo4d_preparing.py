@@ -28,7 +28,13 @@ from tracker.research.ground_truth.egoexo4d_release import (
     read_takes,
     takes_of_split,
 )
-from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, AnnotatedHand, Tally
+from tracker.research.ground_truth.egoexo4d_values import (
+    LARGEST_HAND_M,
+    AnnotatedFrame,
+    AnnotatedHand,
+    Tally,
+    spread_m,
+)
 from tracker.research.ground_truth.files import read_json
 from tracker.research.ground_truth.labelled import BoolArray
 
@@ -156,6 +162,8 @@ def keep_hand(
     """One hand with its joints filtered; None where too few are left. ``where`` names it for the tally."""
     for name, count in raw.unusable.items():
         tally.add(name, where, count)
+    if spread_m(raw.joints_in_world_m) > LARGEST_HAND_M:
+        tally.add("hands larger than half a metre; millimetres?", where)
     in_world_m = plausible_joints(raw, kind, tally)
     in_camera_m = in_world_m @ camera_from_world[:, :3].T + camera_from_world[:, 3]
     tally.add("joints behind Aria's camera", count=int((in_camera_m[:, 2] <= 0).sum()))

@@ -84,6 +84,17 @@ class AnnotatedFrame:
         return np.stack([self.hands[side].box_px if side in self.hands else absent for side in SIDES])
 
 
+def spread_m(joints_m: FloatArray) -> float:
+    """How far the known joints (21, 3) of a hand lie from their middle, in the median; 0 where none is known.
+
+    Single joints far off change it little: what is above `LARGEST_HAND_M` is in other units.
+    """
+    known_m = joints_m[np.isfinite(joints_m).all(axis=-1)]
+    if not len(known_m):
+        return 0.0
+    return float(np.median(np.linalg.norm(known_m - np.median(known_m, axis=0), axis=-1)))
+
+
 @dataclass(frozen=True, eq=False)
 class GivenHands:
     """The hands of a frame as the challenge gives them: their sides and boxes, nothing else."""

@@ -19,7 +19,7 @@ from tracker.research.ground_truth.egoexo4d_filters import MIN_VIEWS
 from tracker.research.ground_truth.egoexo4d_prepared import read_annotations
 from tracker.research.ground_truth.egoexo4d_raw import raw_hands
 from tracker.research.ground_truth.egoexo4d_release import Kind, annotation_paths, read_takes
-from tracker.research.ground_truth.egoexo4d_values import AnnotatedFrame, Tally
+from tracker.research.ground_truth.egoexo4d_values import LARGEST_HAND_M, AnnotatedFrame, Tally, spread_m
 from tracker.research.ground_truth.files import read_json
 from tracker.research.pseudo_labels.problem import TakeKeypoints
 
@@ -132,6 +132,8 @@ def _hand_of(line: str) -> tuple[str, Hand]:
     joints_m = _numbers(points, (NUM_JOINTS, 3), "joints_m")
     if (np.abs(joints_m) > FARTHEST_M).any():  # infinity included
         raise ValueError(f"a joint lies more than {FARTHEST_M:g} m off")
+    if spread_m(joints_m) > LARGEST_HAND_M:
+        raise ValueError("a hand larger than half a metre; millimetres?")
     weights = _numbers(entry.get("weights", [1.0] * NUM_JOINTS), (NUM_JOINTS,), "weights")
     if not (np.isfinite(weights) & (weights >= 0) & (weights <= FARTHEST_M)).all():
         raise ValueError(f"weights are to be 0 to {FARTHEST_M:g}")
