@@ -24,6 +24,7 @@ from tracked_values import (
 )
 
 from tracker.cameras import CAMERA_MODELS, Camera, pinhole_from_fov
+from tracker.cli_options import TrackingOptions
 from tracker.errors import RecordingError
 from tracker.joints import JOINT_NAMES, Side
 from tracker.rotations import rotation_from_vector
@@ -173,6 +174,37 @@ def test_a_header_says_whose_hand_was_told_and_is_silent_where_none_was() -> Non
     decoded = decode_message(message)
     assert isinstance(decoded, Header) and decoded.info.hand == HandUsed("ma\\udcff", 0.0661)
     assert b'"hand"' not in encode_header(some_info(), CLOCK)
+
+
+def test_the_header_tells_fine_tuned_weights_from_others() -> None:
+    camera = pinhole_from_fov(640, 480, 60.0)
+    usual, tuned = (StreamInfo("clip.mp4", "hamer", camera, weights=names) for names in ((), ("ft.pth",)))
+    assert b"weights" not in encode_header(usual, CLOCK)
+    for info in (usual, tuned):
+        decoded = decode_message(encode_header(info, CLOCK))
+        assert isinstance(decoded, Header) and decoded.info.weights == info.weights
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (TrackingOptions(checkpoint=Path("a/ft.pth")), ()),
+        (TrackingOptions(backend="hamer"), ()),
+        (TrackingOptions(backend="hamer", checkpoint=Path("a/ft.pth")), ("ft.pth",)),
+        (
+            TrackingOptions(
+                backend="ensemble",
+                ensemble=("potter", "hamer", "hamer=b/ft.pth"),
+                potter_checkpoint=Path("p.pth"),
+            ),
+            ("p.pth", "ft.pth"),
+        ),
+    ],
+)
+def test_weights_are_named_where_the_backend_reads_them(
+    options: TrackingOptions, named: tuple[str, ...]
+) -> None:
+    assert options.weights_named == named
 
 
 def test_numpy_numbers_in_a_camera_are_written() -> None:

@@ -119,6 +119,17 @@ class TrackingOptions:
         members = self.members() if self.backend_name == "ensemble" else ()
         return frozenset((self.backend_name, *(member.backend for member in members)))
 
+    @property
+    def weights_named(self) -> tuple[str, ...]:
+        """Names of the files of weights, given as options, that the backend reads; not of imported ones."""
+        from tracker.pose.ensemble import Member
+
+        given = {"hamer": self.checkpoint, "potter": self.potter_checkpoint}
+        alone = (Member(self.backend_name),)
+        members = self.members() if self.backend_name == "ensemble" else alone
+        files = [member.checkpoint or given.get(member.backend) for member in members]
+        return tuple(file.name for file in files if file is not None)
+
     def hand_used(
         self, home: Path | None, *, webcam: bool, say: "Callable[[str], None]"
     ) -> "ChosenHand | None":

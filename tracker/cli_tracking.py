@@ -185,6 +185,7 @@ def open_outputs(
         source=source.name,
         backend=options.tracking.backend_name,
         hand=None if hand is None else hand.used,
+        weights=options.tracking.weights_named,
         on_broken=partial(leave_out, broken) if source.live else None,
     )
 

@@ -265,3 +265,5 @@ class StreamInfo:
     hand: HandUsed | None = None
     clock: Clock | None = field(default=None, compare=False)
     """One moment of the run that capture times are of, where it is not this one: of a recording."""
+    weights: tuple[str, ...] = ()
+    """Names of the files of weights that were named; none where the backend reads those it has of itself."""

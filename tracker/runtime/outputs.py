@@ -24,12 +24,14 @@ class Outputs:
         source: str,
         backend: str,
         hand: HandUsed | None = None,
+        weights: tuple[str, ...] = (),
         on_broken: Callable[[SinkFailedError], None] | None = None,
     ) -> None:
         self._sinks = tuple(sinks)
         self._source = source
         self._backend = backend
         self._hand = hand
+        self._weights = weights
         self._camera: Camera | None = None
         self._on_broken = on_broken
 
@@ -51,7 +53,7 @@ class Outputs:
 
     def _send(self, tracked: TrackedFrame, frame: Frame | None, camera: Camera) -> None:
         if camera is not self._camera and camera != self._camera:
-            info = StreamInfo(self._source, self._backend, camera, self._hand)
+            info = StreamInfo(self._source, self._backend, camera, self._hand, weights=self._weights)
             self._each(lambda sink: sink.begin(info))
         self._camera = camera
         self._each(lambda sink: sink.send(tracked, frame))

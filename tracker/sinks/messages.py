@@ -50,6 +50,7 @@ class HeaderMessage(msgspec.Struct, tag_field="type", tag="header", omit_default
     hand: HandUsedMessage | None = None
     skeleton: str | None = None
     """Absent in recordings made before there was a choice: hand21."""
+    weights: tuple[str, ...] = ()
 
 
 class ManoMessage(msgspec.Struct):

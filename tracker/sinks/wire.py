@@ -89,6 +89,7 @@ def header_message(info: StreamInfo, clock: Clock, layout: Layout = NATIVE) -> H
         clock=Clock(round(clock.monotonic_s, _TIME_DECIMALS), round(clock.unix_s, _TIME_DECIMALS)),
         hand=_hand_used_message(info.hand),
         skeleton=layout.skeleton.name,
+        weights=tuple(map(_text, info.weights)),
     )
 
 
@@ -219,7 +220,7 @@ def _header(envelope: Envelope, message: bytes | str) -> Header:
     layout = find_layout(header.skeleton or HAND21.name, header.axes)
     if header.joint_names != list(layout.skeleton.joint_names):
         raise ValueError(f"its joints are not those of {layout.skeleton.name}")
-    info = StreamInfo(header.source, header.backend, camera, used, header.clock)
+    info = StreamInfo(header.source, header.backend, camera, used, header.clock, header.weights)
     return Header(info, header.clock, layout)
 
 
