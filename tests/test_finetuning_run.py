@@ -184,6 +184,23 @@ def test_ctrl_c_ends_training_with_a_checkpoint_and_a_second_one_at_once(
     assert figures_of(trained(tmp_path / "1", both, schedule, again)) == whole
 
 
+def test_a_step_whose_helpers_were_stopped_too_is_a_stop_and_else_an_error(
+    hands: list[TrainingHand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for asked, error in ((True, KeyboardInterrupt), (False, RuntimeError)):
+        learner = learner_of()
+        learner.stop_asked = asked
+
+        def broken(batches: Sequence[Sample]) -> dict[str, float]:
+            raise RuntimeError("DataLoader worker exited unexpectedly")
+
+        monkeypatch.setattr(learner, "train_step", broken)
+        session = Session(tmp_path, learner, CONFIG, Hands(hands[:5], []), schedule_of(3), say=print)
+        with pytest.raises(error):
+            session.run()
+        assert session.where_it_stopped().startswith("stopped after step 0, before the first checkpoint")
+
+
 @pytest.mark.parametrize("by", ["loss", "mpjpe_mm"])
 def test_the_best_weights_are_those_of_the_least_figure(
     hands: list[TrainingHand], tmp_path: Path, by: Figure

@@ -52,6 +52,24 @@ finally:
 """
 
 
+HELPER = """
+import time
+from tracker.interrupts import leave_interrupts_to_the_main_process
+leave_interrupts_to_the_main_process()
+print("ready", flush=True)
+time.sleep(20)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_a_helper_leaves_a_terminals_interrupts_to_the_main_process_and_ends_when_that_says_so() -> None:
+    with subprocess.Popen([sys.executable, "-c", HELPER], stdout=subprocess.PIPE, text=True) as helper:
+        assert helper.stdout is not None and helper.stdout.readline() == "ready\n"
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            helper.send_signal(number)
+        assert helper.wait(10) == -signal.SIGTERM
+
+
 def test_every_ctrl_c_but_the_first_is_ignored_to_the_very_end() -> None:
     """A person holds the keys down: through the closing, the last words, and Python's own end."""
     run = subprocess.run([sys.executable, "-c", STOPPED_RUN], capture_output=True, text=True, timeout=30)

@@ -9,6 +9,9 @@ INTERRUPTS = tuple(
 
 
 def leave_interrupts_to_the_main_process(worker: int = 0) -> None:
-    """In a process that helps another one: a terminal interrupts both, and the other says when it ends."""
+    """In a process that helps another one: a terminal interrupts both, and the other says when it ends.
+
+    It says so with a polite kill, if need be.
+    """
     for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)

@@ -75,8 +75,13 @@ class Session:
             if learner.step == 0:
                 self._done({"step": 0})
             batches = _noting(self._batches(), self._hands.training, unread)
-            with self._held(self._stop):
-                train(learner, batches, self._schedule.steps, self._done)
+            try:
+                with self._held(self._stop):
+                    train(learner, batches, self._schedule.steps, self._done)
+            except RuntimeError:
+                # Other processes were stopped too, and ended before this step could.
+                if not learner.stop_asked or learner.step == self._schedule.steps:
+                    raise
         for line in unread.lines():  # of this process's share
             self._say(line)
         if learner.step < self._schedule.steps:
