@@ -16,12 +16,15 @@ import numpy as np
 from tracker.errors import UsageError
 from tracker.joints import NUM_JOINTS, WRIST, FloatArray
 from tracker.research.evaluation.egoexo4d_metric import HandKey, required_hands
-from tracker.research.ground_truth.egoexo4d_values import LARGEST_HAND_M, SIDES_IN_FILES, AnnotatedFrame
+from tracker.research.ground_truth.egoexo4d_values import (
+    LARGEST_HAND_M,
+    SIDES_IN_FILES,
+    AnnotatedFrame,
+    spread_m,
+)
 from tracker.research.ground_truth.files import read_json
 from tracker.whole_file import whole_file
 
-MILLIMETRES_FROM_M = 20.0
-"""A hand this large is one of 2 cm or more in millimetres."""
 SMALLEST_HAND_M = 1e-4
 """Joints closer together than this are one point, which no similarity aligns."""
 LARGEST_OFFSET_M = 0.25
@@ -211,11 +214,9 @@ def wrong_with_hand(values: Any) -> tuple[str, str] | None:
         return "NaN", f"{count} joints are NaN or infinite"
     reach_m = float(np.linalg.norm(joints_m - joints_m[WRIST], axis=-1).max())
     if reach_m > LARGEST_HAND_M:
-        unit = "; millimetres?" if reach_m > MILLIMETRES_FROM_M else f", above {LARGEST_HAND_M} m"
-        return (
-            "not in metres" if reach_m > MILLIMETRES_FROM_M else "too large",
-            f"its size is {reach_m:.3g} m{unit}",
-        )
+        if spread_m(joints_m) > LARGEST_HAND_M:
+            return "not in metres", f"its size is {reach_m:.3g} m; millimetres?"
+        return "too large", f"its size is {reach_m:.3g} m, above {LARGEST_HAND_M} m"
     if reach_m < SMALLEST_HAND_M:
         return "no hand", "all joints are in one place"
     return None
