@@ -162,10 +162,13 @@ def sample(picture: Tensor, nodes_px: Tensor, reads: Tensor) -> Tensor:
 def sample_sharp(picture: Tensor, nodes_px: Tensor) -> Tensor:
     """What ``sample`` gives of crops whose four readings are one, in a fraction of the time.
 
-    They are those whose `spread_of` is no distance, in the picture's own level.
+    They are those whose `spread_of` is no distance, in the picture's own level. That is read where it lies in
+    the pyramid, so that places round alike.
     """
-    here = _positions(nodes_px)[:, None, :, :CROP_PX, :CROP_PX]
-    return _readings(picture.permute(2, 0, 1)[None].float(), here)[:, :, 0].transpose(0, 1)
+    height, width = picture.shape[:2]
+    outside = nodes_px.new_tensor([width, height])[None, :, None, None]
+    here = _positions(nodes_px)[:, :, :CROP_PX, :CROP_PX].clamp(-torch.ones_like(outside), outside)
+    return _readings(pyramid(picture, filled=1), here[:, None])[:, :, 0].transpose(0, 1)
 
 
 def _positions(nodes_px: Tensor) -> Tensor:
@@ -193,19 +196,20 @@ def _steps(apart: Tensor, distance: Tensor) -> Tensor:
     return torch.where(apart.abs() < FAR_PX / 1000, apart, 0.0) * distance[:, :, None, None]
 
 
-def pyramid(picture: Tensor) -> Tensor:
+def pyramid(picture: Tensor, *, filled: int = _LEVELS) -> Tensor:
     """A picture (H, W, 3) and its means over 2 x 2, 4 x 4 and 8 x 8 pixels, side by side.
 
     Returns:
-        (1, 3, H', W') float32, the levels where ``level_places`` says, black between them.
+        (1, 3, H', W') float32, the first ``filled`` levels where ``level_places`` says, black elsewhere.
     """
     places = level_places(picture.shape[0], picture.shape[1])
     width, height = (max(place[axis] for place in places) + 1 for axis in (2, 3))
     level = picture.permute(2, 0, 1)[None].float()
     levels = level.new_zeros(1, 3, height + 1, width + 1)
-    for first_x, first_y, last_x, last_y in places:
+    for number, (first_x, first_y, last_x, last_y) in enumerate(places[:filled]):
+        if number > 0:
+            level = F.avg_pool2d(level, 2, ceil_mode=True)
         levels[:, :, first_y : last_y + 1, first_x : last_x + 1] = level
-        level = F.avg_pool2d(level, 2, ceil_mode=True)
     return levels
 
 
